@@ -1,0 +1,116 @@
+# One Makefile for everything; no recursion. Variants live side by side: build/debug, build/asan, ...
+#
+#   make                    the programs, variant debug      make V=release   another variant
+#   make check              unit, system and hostile tests   make help        all targets
+#
+# A folder's programs are the files named cupel*.c; all its other files are its library.
+
+V      ?= debug
+O      ?= build/$(V)
+PREFIX ?= /usr/local
+CC     := gcc
+
+.DEFAULT_GOAL := all
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+# --- variants ---------------------------------------------------------------------------------
+WARN  := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+         -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wno-missing-field-initializers
+ifdef CI
+WARN  += -Werror
+endif
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -fPIE
+LDHARDEN := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+FLAGS_debug    := -O1 -g3 $(HARDEN)
+FLAGS_release  := -O2 -g -D_FORTIFY_SOURCE=3 $(HARDEN) -ftrivial-auto-var-init=zero
+FLAGS_asan     := -O1 -g3 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -fPIE
+FLAGS_coverage := -O0 -g3 --coverage -fPIE
+FLAGS_fuzz     := -O1 -g3 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined -fPIE
+ifeq ($(V),fuzz)
+CC := clang
+WARN += -Wno-unused-command-line-argument
+endif
+ifeq ($(origin FLAGS_$(V)),undefined)
+$(error V=$(V): there are the variants debug, release, asan, coverage, fuzz)
+endif
+
+PACKAGES := libevent libevent_openssl libgit2 libseccomp libprotobuf-c sqlite3 yaml-0.1 jansson openssl
+ifneq ($(filter-out clean help format install-packages,$(or $(MAKECMDGOALS),all)),)
+PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES)) $(shell pkg-config --exists $(PACKAGES) || echo MISSING)
+ifneq ($(filter MISSING,$(PKG_CFLAGS)),)
+$(error libraries are missing: run ci/install build)
+endif
+endif
+CPPFLAGS := -I. -I$(O)/generated -D_GNU_SOURCE $(PKG_CFLAGS) -DCUPEL_VERSION='"$(VERSION)"'
+VERSION  := 0.1.0
+CFLAGS   := -std=gnu17 $(WARN) $(FLAGS_$(V)) -pthread
+LDFLAGS  := $(FLAGS_$(V)) $(if $(filter debug release,$(V)),$(LDHARDEN)) -pthread -Wl,--as-needed
+
+# --- the layers: a folder, what it may use, the libraries that it owns ---------------------------
+FOLDERS := base proto sandbox observer dispatcher runner cli
+USES_base       :=
+USES_proto      := base
+USES_sandbox    := base
+USES_observer   := proto base
+USES_dispatcher := proto base
+USES_runner     := sandbox proto base
+USES_cli        := proto base
+LIBS_base       := yaml-0.1
+LIBS_proto      := libprotobuf-c libevent libevent_openssl openssl
+LIBS_sandbox    := libseccomp
+LIBS_observer   := libgit2
+LIBS_dispatcher := sqlite3
+LIBS_runner     := libgit2
+LIBS_cli        := jansson
+
+# --- objects and programs ------------------------------------------------------------------------
+define folder
+SRC_$(1)  := $(filter-out $(1)/cupel%.c,$(wildcard $(1)/*.c))
+MAIN_$(1) := $(wildcard $(1)/cupel*.c)
+LIB_$(1)  := $(O)/lib$(1).a
+BIN_$(1)  := $$(patsubst $(1)/%.c,$(O)/bin/%,$$(MAIN_$(1)))
+NEED_$(1) := $(O)/lib$(1).a $(foreach f,$(USES_$(1)),$(O)/lib$(f).a)
+PC_$(1)   := $(LIBS_$(1)) $(foreach f,$(USES_$(1)),$(LIBS_$(f)))
+endef
+$(foreach f,$(FOLDERS),$(eval $(call folder,$(f))))
+GENERATED := $(O)/generated/proto/cupel.pb-c.c
+
+define folder_rules
+$(LIB_$(1)): $(patsubst %.c,$(O)/obj/%.o,$(SRC_$(1))) $(if $(filter proto,$(1)),$(O)/obj/proto/cupel.pb-c.o)
+	@rm -f $$@
+	$$(if $$^,ar rcs $$@ $$^,ar rcs $$@)
+$(BIN_$(1)): $(O)/bin/%: $(O)/obj/$(1)/%.o $(NEED_$(1))
+	@mkdir -p $$(@D)
+	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(shell pkg-config --libs $(PC_$(1)) </dev/null)
+endef
+$(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
+
+PROGRAMS := $(foreach f,$(FOLDERS),$(BIN_$(f)))
+all: $(PROGRAMS)
+
+$(O)/obj/%.o: %.c | $(GENERATED)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(O)/obj/proto/cupel.pb-c.o: $(GENERATED)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -std=gnu17 -w $(FLAGS_$(V)) -c -o $@ $<
+$(GENERATED): proto/cupel.proto
+	@mkdir -p $(O)/generated
+	protoc-c --c_out=$(O)/generated $<
+-include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
+
+# --- unit tests: tests/unit/FOLDER/test_*.c, each a program over FOLDER and what it may use --------
+UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
+UNIT     := $(patsubst tests/unit/%.c,$(O)/unit/%,$(UNIT_SRC))
+define unit_rules
+$(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/$(1)/test_*.c)): $(O)/unit/%: $(O)/obj/tests/unit/%.o $(NEED_$(1))
+	@mkdir -p $$(@D)
+	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(shell pkg-config --libs $(PC_$(1)) cmocka)
+endef
+$(foreach f,$(FOLDERS),$(eval $(call unit_rules,$(f))))
+unit-tests: $(UNIT)
+
+clean:
+	rm -rf build
+.PHONY: all unit-tests clean

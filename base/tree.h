@@ -1,0 +1,10 @@
+/* tree.h - removing a directory that a stranger has filled. */
+#pragma once
+
+#include "base/error.h"
+
+/* Removes `name` in `dir` and all below it. Links are removed, never followed; mounts are not
+ * crossed (-EBUSY names the place); ten thousand levels and directories without permission bits
+ * are no obstacle, and the descriptors in use don't grow with the depth. A name that isn't there
+ * is fine. */
+int tree_remove(int dir, const char *name, struct error *err);

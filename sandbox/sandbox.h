@@ -1,0 +1,197 @@
+/* sandbox.h - one untrusted program behind walls, and the truth about how it ended.
+ *
+ * A spec in which every zero is the strictest choice goes in; an outcome that says how it ended,
+ * why, and what it used comes out. A limit or wall that was asked for and can't be had is a refusal
+ * before the program starts (an outcome with SANDBOX_ERRORED, or an error from sandbox_start).
+ * When the program ends, everything it started dies with it before the outcome is given; when the
+ * caller dies, all of it dies too.
+ *
+ *   struct sandbox_spec spec = {.argv = argv, .worktree = "/srv/checkout"};
+ *   struct sandbox_outcome outcome;
+ *   if (sandbox_run(&spec, &outcome, &err) < 0) ...
+ *
+ * One thread may use a sandbox; different sandboxes are independent. */
+#pragma once
+
+#include "base/error.h"
+#include "base/owned.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Where the worktree stands inside, and the program's working directory. */
+#define SANDBOX_WORKTREE "/build"
+/* Who the program is inside, in /etc/passwd too; it holds no capability. */
+#define SANDBOX_USER "job"
+#define SANDBOX_UID 1000
+
+enum sandbox_profile {
+	SANDBOX_STRICT, /* no ptrace, no rare socket families */
+	SANDBOX_CI,     /* ptrace and process_vm_* within the job: gdb, strace, LeakSanitizer */
+	SANDBOX_NESTED, /* user namespaces and mounts too: suites that sandbox themselves */
+};
+
+enum sandbox_network {
+	SANDBOX_NETWORK_NONE, /* a namespace of its own with lo up */
+	SANDBOX_NETWORK_HOST, /* the host's: reaches whatever the host reaches */
+};
+
+/* Zero means: no such limit. */
+struct sandbox_limits {
+	uint64_t memory;      /* bytes, swap included (none is granted); over it the whole job dies */
+	uint64_t tasks;       /* processes and threads; over it fork fails with EAGAIN */
+	uint64_t cpu_milli;   /* bandwidth: 1500 is one and a half processors */
+	uint64_t cpu_weight;  /* 1..10000, 100 is everybody's share */
+	uint64_t cpu_time_ms; /* user and system time of all its processes together */
+	uint64_t wall_ms;
+	uint64_t idle_ms;     /* without a byte of output */
+	uint64_t output;      /* bytes on stdout and stderr together */
+	uint64_t disk;        /* bytes that it may write in the worktree and its private directories */
+	uint64_t inodes;
+	uint64_t files;       /* open descriptors of one process (RLIMIT_NOFILE) */
+};
+
+struct sandbox_bind {
+	const char *from; /* absolute, on the host */
+	const char *to;   /* absolute, inside; NULL: the same */
+	bool writable;
+};
+
+struct sandbox_spec {
+	/* NULL-terminated; argv[0] is looked up in the job's PATH when it has no slash. */
+	const char *const *argv;
+	/* NULL-terminated "NAME=value": added to, and winning over, the job's few standard variables
+	 * (PATH HOME USER LOGNAME SHELL TMPDIR LANG). Nothing is inherited. */
+	const char *const *env;
+
+	/* The directory that is read-write inside, by path or by descriptor (borrowed; wins when
+	 * worktree_open is set). The path's last component must not be a link. Neither: a private,
+	 * empty tmpfs. */
+	const char *worktree;
+	int worktree_fd;
+	bool worktree_open;
+	const char *workdir; /* working directory, relative to the worktree; NULL: its root */
+
+	const char *root; /* a directory to be the read-only root instead of the host's /usr */
+	const struct sandbox_bind *binds;
+	size_t bind_count;
+	const char *hostname; /* NULL: "cupel" */
+
+	enum sandbox_profile profile;
+	enum sandbox_network network;
+	struct sandbox_limits limits;
+
+	/* Host ids that inside ids 0..id_count-1 map to, for a caller who is root. id_count 0: the
+	 * library chooses (root: a range of its own, never root's ids; a user: his subuid range, or
+	 * his own id alone). Files in the worktree should belong to id_base + SANDBOX_UID; a
+	 * worktree that belongs to somebody else is reached through an idmapped mount, where the
+	 * kernel and the file system have them, and is otherwise refused. */
+	uid_t id_base;
+	uint32_t id_count;
+
+	/* Name of this job's cgroups, unique on the box; NULL: made up. Letters, digits, `-_.`. */
+	const char *name;
+	/* Directory, below each cgroup hierarchy's usable place, that they are made in; NULL:
+	 * "cupel". */
+	const char *cgroup_parent;
+
+	/* Output as it comes, `stream` 1 or 2, called from sandbox_step(). NULL: it is counted and
+	 * thrown away. When both streams should keep their order among each other, set
+	 * `merge_output`: stderr is then the same pipe as stdout. */
+	void (*output)(void *context, int stream, const void *bytes, size_t length);
+	void *context;
+	bool merge_output;
+};
+
+enum sandbox_verdict {
+	SANDBOX_PASSED,    /* exit status 0 */
+	SANDBOX_FAILED,    /* another exit status, or a signal of its own */
+	SANDBOX_TIMED_OUT, /* wall or idle */
+	SANDBOX_KILLED,    /* another limit */
+	SANDBOX_CANCELLED, /* sandbox_kill() */
+	SANDBOX_ERRORED,   /* the program never ran: `reason` names step, errno and remedy */
+};
+
+struct sandbox_usage {
+	uint64_t wall_ms;
+	uint64_t cpu_user_ms, cpu_system_ms;
+	uint64_t memory_peak; /* bytes; 0 where nothing measures it */
+	uint64_t tasks_peak;
+	uint64_t disk_peak;
+	uint64_t io_read_bytes, io_write_bytes;
+	uint64_t output_bytes;
+};
+
+#define SANDBOX_DENIED_MAX 32
+
+struct sandbox_denied {
+	char name[32];    /* of the system call */
+	uint64_t count;
+	const char *hint; /* what would allow it, static */
+};
+
+struct sandbox_outcome {
+	enum sandbox_verdict verdict;
+	char reason[400];  /* a sentence that a person can act on */
+	int exit_code;     /* -1 unless it exited */
+	int signal;        /* that ended it, 0 when none */
+	const char *limit; /* static: "memory", "tasks", "cpu_time", "wall", "idle", "output", "disk"; NULL */
+	/* True when the walls could not be set up, or broke: another box may do better. False for
+	 * what the spec itself got wrong (no such command). */
+	bool infrastructure;
+	int shell_status;  /* what cupel-sandbox exits with: 0..255, 124, 125, 126, 127, 128+N, 137 */
+	struct sandbox_usage usage;
+	struct sandbox_denied denied[SANDBOX_DENIED_MAX];
+	size_t denied_count;
+};
+
+struct sandbox;
+
+/* Returns when the program is about to run or was refused. On failure nothing is left behind. */
+int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct error *err);
+
+/* Readable when sandbox_step() has something to do; borrowed. */
+int sandbox_fd(const struct sandbox *s);
+
+/* Does what is due without waiting: output, timers, the end. 1 once it is over and proven gone, else
+ * 0; -errno when the library itself failed (the job is then being killed; keep stepping). */
+int sandbox_step(struct sandbox *s, struct error *err);
+
+/* Ends everything in it; `reason` becomes the outcome's. Does nothing once it is over. */
+void sandbox_kill(struct sandbox *s, const char *reason);
+
+int sandbox_freeze(struct sandbox *s, bool frozen, struct error *err);
+
+/* New limits for a running job; the ones of 0 are lifted where the kernel can. */
+int sandbox_set_limits(struct sandbox *s, const struct sandbox_limits *limits, struct error *err);
+
+/* What it uses now. */
+void sandbox_usage(struct sandbox *s, struct sandbox_usage *out);
+
+/* After sandbox_step() said 1. */
+void sandbox_outcome(const struct sandbox *s, struct sandbox_outcome *out);
+
+/* Kills what still runs, waits until it is gone, frees. NULL is fine. */
+void sandbox_free(struct sandbox *s);
+OWNED(sandbox)
+
+/* Start, step until the end, outcome. */
+int sandbox_run(const struct sandbox_spec *spec, struct sandbox_outcome *out, struct error *err);
+
+/* What this host offers. Each line is `ok` or `missing`, what for, and the remedy. Calls `line` for
+ * each; returns how many are missing that a default job needs. */
+int sandbox_check(void (*line)(void *context, bool ok, const char *what, const char *remedy),
+		  void *context);
+
+/* Which limits can be held here for this caller: a bit per member, SANDBOX_CAN_*. */
+enum {
+	SANDBOX_CAN_MEMORY = 1,
+	SANDBOX_CAN_TASKS = 2,
+	SANDBOX_CAN_CPU = 4,
+	SANDBOX_CAN_CPU_TIME = 8,
+	SANDBOX_CAN_DISK = 16,
+	SANDBOX_CAN_FREEZE = 32,
+};
+unsigned sandbox_can(void);
