@@ -1,0 +1,179 @@
+"""How jobs end: time, memory, their own doing; and that the runner is as good as new behind each of them."""
+import os
+import unittest
+
+from harness import FOREVER, GATE, SystemTest, job_of, jobs_of, wait_until
+from repository import EXECUTABLE, git, job_file, limited
+
+KEEP_WRITING = "while :; do echo busy; sleep 0.05; done"
+EAT_MEMORY = "perl -e 'my @a; push @a, \"x\" x 1048576 while 1'"
+
+
+class Ends(SystemTest):
+    def setUp(self):
+        super().setUp()
+        self.repository = self.lab.repository()
+        self.lab.dispatcher()
+        self.lab.runner()
+
+    def ended(self, script, **limits):
+        self.repository.run(script, **limits)
+        return self.lab.ended(self.lab.submit(self.repository))
+
+    def assert_healthy(self):
+        """The next job passes, at the first attempt, and nothing of the earlier ones is left."""
+        run = self.assert_verdict(self.ended("echo fine"), "passed")
+        self.assertEqual(len(job_of(run)["attempts"]), 1)
+        self.assertEqual(self.lab.log(run["id"]), b"fine\n")
+        wait_until(lambda: not self.lab.leftovers_of_jobs(), self.lab.leftovers_of_jobs)
+
+    def test_over_its_wall_limit(self):
+        run = self.assert_verdict(self.ended(KEEP_WRITING, wall="1s"), "timed_out")
+        self.assertIn("1", job_of(run)["reason"])
+        self.assertEqual(job_of(run)["attempts"][-1]["limit"], "wall")
+        self.assertEqual(self.lab.cupel("wait", run["id"]).returncode, 3)
+        self.assert_healthy()
+
+    def test_silent_for_its_idle_limit(self):
+        run = self.assert_verdict(self.ended(FOREVER, idle="1s", wall="1m"), "timed_out")
+        self.assertEqual(job_of(run)["attempts"][-1]["limit"], "idle")
+        self.assertEqual(self.lab.log(run["id"]), b"started\n")
+        self.assert_healthy()
+
+    def test_a_timeout_goes_once_to_another_runner(self):
+        self.lab.runner("two")
+        self.lab.connected(2)
+        run = self.assert_verdict(self.ended(KEEP_WRITING, wall="1s"), "timed_out")
+        attempts = job_of(run)["attempts"]
+        self.assertEqual([a["verdict"] for a in attempts], ["timed_out", "timed_out"])
+        self.assertEqual({a["runner"] for a in attempts}, {"one", "two"})
+        for attempt in attempts:
+            self.assertTrue(attempt["reason"])
+
+    def test_no_further_attempt_when_the_job_file_says_so(self):
+        self.lab.runner("two")
+        self.lab.connected(2)
+        job = {**limited(KEEP_WRITING, wall="1s"), "retry": "{timed_out: 0}"}
+        self.repository.commit(job_file(test=job))
+        self.repository.push()
+        run = self.assert_verdict(self.lab.ended(self.lab.submit(self.repository)), "timed_out")
+        self.assertEqual(len(job_of(run)["attempts"]), 1)
+
+    def test_a_flood_of_children_does_not_outlive_the_time_limit(self):
+        script = "(setsid sh -c 'trap \"\" TERM HUP INT; while :; do sleep 1; done' &)\n" + KEEP_WRITING
+        self.assert_verdict(self.ended(script, wall="1s"), "timed_out")
+        self.assert_healthy()
+
+    def test_what_a_job_leaves_running_neither_delays_nor_survives_its_verdict(self):
+        run = self.assert_verdict(self.ended("setsid sleep infinity & echo done"), "passed")
+        self.assertLess(job_of(run)["attempts"][0]["usage"]["wall_ms"], 5000)
+        self.assert_healthy()
+
+    def test_over_its_memory_limit(self):
+        run = self.ended(EAT_MEMORY, memory="64M", wall="30s")
+        self.assert_verdict(run, "killed")
+        attempt = job_of(run)["attempts"][-1]
+        self.assertEqual(attempt["limit"], "memory")
+        self.assertIn("memory", attempt["reason"])
+        self.assertIn("64", attempt["reason"])
+        self.assertEqual(self.lab.cupel("wait", run["id"]).returncode, 4)
+        self.assert_healthy()
+
+    def test_over_its_output_limit(self):
+        run = self.assert_verdict(self.ended("yes 'a: line' | head -c 3000000", output="1M"), "killed")
+        self.assertEqual(job_of(run)["attempts"][-1]["limit"], "output")
+        self.assert_healthy()
+
+    def test_a_fork_bomb_meets_its_task_limit(self):
+        run = self.ended("bomb() { bomb | bomb & }; bomb; wait", tasks=32, wall="5s")
+        self.assertIn(run["verdict"], ("failed", "killed", "passed", "timed_out"))
+        self.assertLessEqual(job_of(run)["attempts"][-1]["usage"]["tasks_peak"], 32)
+        self.assert_healthy()
+
+    def test_tests_that_kill_their_own_process_group_and_all_they_reach(self):
+        for script in ("kill -9 0", "kill -9 -1; echo still here; exit 1", "kill -9 $PPID; exit 1", "kill -9 1; exit 1"):
+            self.assert_verdict(self.ended(script), "failed")
+        self.assert_healthy()
+
+    def test_a_signal_of_its_own_is_named(self):
+        run = self.assert_verdict(self.ended("kill -SEGV $$"), "failed")
+        self.assertEqual(job_of(run)["attempts"][0]["signal"], 11)
+        self.assertIn("SEGV", job_of(run)["reason"])
+
+    def test_a_commit_that_cannot_be_checked_out(self):
+        """The classic runner was BUSY for ever behind one of these."""
+        broken = self.repository.commit({".cupel.yml": job_file(test="true"), "data": "precious\n"})
+        git(self.repository.staging, "push", "-q", self.repository.path,
+            f"{broken}:refs/hidden/broken")
+        blob = self.repository.git("rev-parse", f"{broken}:data")
+        loose = self.repository.path / "objects" / blob[:2] / blob[2:]
+        loose.chmod(0o600)
+        loose.write_bytes(b"not an object")
+        self.repository.git("update-ref", "refs/heads/main", broken)
+        run = self.assert_verdict(self.lab.ended(self.lab.submit(self.repository)), "errored")
+        self.assertIn(blob[:7], run["reason"] + job_of(run)["reason"])
+        self.repository.git("update-ref", "-d", "refs/heads/main")
+        self.assert_healthy()
+
+    def test_a_repository_that_is_not_there(self):
+        gone = self.lab.repository("gone")
+        gone.run("true")
+        run = self.lab.submit(self.repository_elsewhere("nowhere"))
+        ended = self.assert_verdict(self.lab.ended(run), "errored")
+        self.assertIn("nowhere", ended["reason"])
+        self.assert_healthy()
+
+    def repository_elsewhere(self, name):
+        class Elsewhere:
+            path = self.lab.folder / name
+        return Elsewhere
+
+    def test_nothing_in_a_repository_is_obeyed_outside_the_sandbox(self):
+        """Attributes, filters, hooks and a checked-in .git never run anything on the host."""
+        trap = self.lab.folder / "trapped"
+        evil = f"#!/bin/sh\ntouch {trap}\n"
+        self.repository.commit({
+            ".cupel.yml": job_file(test="cat payload"), "payload": "as it is\n",
+            ".gitattributes": "* filter=evil text eol=crlf ident\n",
+            ".gitmodules": f'[submodule "x"]\n\tpath = x\n\turl = ext::sh -c touch% {trap}\n',
+            ".githooks/post-checkout": (EXECUTABLE, evil)})
+        self.repository.push()
+        self.repository.git("config", "filter.evil.smudge", f"touch {trap}")
+        self.repository.git("config", "core.hooksPath", ".githooks")
+        run = self.assert_verdict(self.lab.ended(self.lab.submit(self.repository)), "passed")
+        self.assertEqual(self.lab.log(run["id"]), b"as it is\n")
+        self.assertFalse(trap.exists())
+
+    def test_a_job_cannot_reach_the_dispatcher_or_another_worktree(self):
+        self.repository.run(GATE)
+        other = self.lab.submit(self.repository)
+        self.lab.running(other)
+        script = (f"ls {self.lab.folder} 2>&1 && exit 1\n"
+                  "ls / /tmp /home\nfind / -name 'dispatcher.sock' -o -name 'go' 2>/dev/null | grep . && exit 1\n"
+                  "touch /build/mine; ls /build; test \"$(id -u)\" != 0")
+        self.assert_verdict(self.ended(script), "passed")
+        self.assertFalse(any((tree / "mine").exists() for tree in self.lab.worktrees()))
+        self.lab.let_go()
+        self.lab.ended(other)
+
+    def test_the_tree_is_exactly_the_commit(self):
+        self.repository.commit({".cupel.yml": job_file(test="sh ./look"), "look": (
+            "test -x tool; test ! -x plain; test \"$(readlink link)\" = plain; test \"$(cat 'a b/ü:x')\" = deep\n"
+            "test \"$(find . -type f -o -type l | grep -vc '^./.git')\" = 6\n"),
+            "tool": (EXECUTABLE, "x"), "plain": "y", "link": ("120000", "plain"), "a b/ü:x": "deep\n"})
+        self.repository.push()
+        run = self.lab.ended(self.lab.submit(self.repository))
+        self.assert_verdict(run, "passed")
+        self.assertEqual(len(jobs_of(run)), 1)
+
+    def test_the_owners_ceiling_wins(self):
+        if os.geteuid() != 0:
+            self.skipTest("memory limits of another runner need root here")
+        self.lab.daemons[-1].stop()
+        self.lab.runner("small", job_wall="1s")
+        run = self.assert_verdict(self.ended(KEEP_WRITING, wall="1h"), "timed_out")
+        self.assertEqual(job_of(run)["attempts"][0]["granted"]["wall_ms"], 1000)
+
+
+if __name__ == "__main__":
+    unittest.main()
