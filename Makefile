@@ -5,7 +5,7 @@
 #
 # A folder's programs are the files named cupel*.c; all its other files are its library.
 
-V      ?= debug
+V      ?= $(if $(filter bench,$(MAKECMDGOALS)),release,debug)
 O      ?= build/$(V)
 PREFIX ?= /usr/local
 CC     := gcc
@@ -111,6 +111,18 @@ endef
 $(foreach f,$(FOLDERS),$(eval $(call unit_rules,$(f))))
 unit-tests: $(UNIT)
 
+# --- whole programs: SYSTEM="word..." takes the tests whose names hold one of the words ---------------
+system: all
+	CUPEL_BIN=$(O)/bin tests/system/run $(SYSTEM)
+
+# --- figures: programs tests/bench/bench_*.c and the driver that starts daemons ------------------
+BENCH := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/bench_*.c))
+$(BENCH): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(foreach f,runner dispatcher observer sandbox proto base,$(LIB_$(f)))
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(PACKAGES) </dev/null)
+bench: all $(BENCH)
+	@CUPEL_BIN=$(O)/bin tests/bench/run $(BENCH)
+
 clean:
 	rm -rf build
-.PHONY: all unit-tests clean
+.PHONY: all unit-tests system bench clean
