@@ -13,6 +13,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define FRAME_HEAD 8
 #define FRAME_PAYLOAD_MAX ((size_t)1 << 20)
