@@ -1,0 +1,103 @@
+#include "dispatcher/inside.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Bytes said in one turn: a turn handles what the sockets held, so that this isn't reached; were it,
+ * the frames beyond it are lost and their peers are dismissed, which makes them ask again. */
+#define OUTBOX_MAX ((size_t)256 << 20)
+
+struct record {
+	uint64_t session;
+	uint32_t length;
+	uint8_t type;
+};
+
+static bool must_wait(const struct dispatcher *d)
+{
+	return d->outbox.length || store_dirty(d->store);
+}
+
+void say(struct session *s, uint8_t type, const ProtobufCMessage *m)
+{
+	struct record r = {.type = type};
+	struct buffer *out;
+	size_t length;
+
+	if (!s || s->finishing)
+		return;
+	if (!must_wait(s->d)) {
+		(void)link_send(s->link, type, m); /* a link that is over tells so by itself */
+		return;
+	}
+	out = &s->d->outbox;
+	length = protobuf_c_message_get_packed_size(m);
+	if (length > FRAME_PAYLOAD_MAX || buffer_reserve(out, sizeof(r) + length) < 0) {
+		session_dismiss(s, ENOBUFS, "an answer of %zu bytes can't be sent", length);
+		return;
+	}
+	r.session = s->id;
+	r.length = (uint32_t)length;
+	(void)buffer_append(out, &r, sizeof(r)); /* there is room */
+	out->length += protobuf_c_message_pack(m, (uint8_t *)out->data + out->length);
+}
+
+void say_error(struct session *s, int code, const char *format, ...)
+{
+	Cupel__Error e = CUPEL__ERROR__INIT;
+	char text[MESSAGE_TEXT_MAX];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args); /* cut when too long */
+	va_end(args);
+	e.code = (uint32_t)code;
+	e.text = text;
+	say(s, FRAME_ERROR, &e.base);
+}
+
+void say_done(struct session *s, const char *format, ...)
+{
+	Cupel__Done m = CUPEL__DONE__INIT;
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args); /* cut when too long */
+	va_end(args);
+	m.text = text;
+	say(s, FRAME_DONE, &m.base);
+}
+
+void outbox_flush(struct dispatcher *d)
+{
+	struct buffer out = d->outbox;
+	size_t at = 0;
+
+	d->outbox = (struct buffer){.max = OUTBOX_MAX}; /* sending may lead to saying */
+	while (at < out.length) {
+		struct record r;
+		struct session *s;
+
+		memcpy(&r, out.data + at, sizeof(r));
+		at += sizeof(r);
+		s = map_get(&d->sessions_by_id, r.session);
+		if (s && !s->finishing)
+			(void)link_send_raw(s->link, r.type, out.data + at, r.length, NULL,
+					    0); /* as above */
+		at += r.length;
+	}
+	if (d->outbox.data || out.size > FRAME_PAYLOAD_MAX) {
+		buffer_done(&out);
+		return;
+	}
+	buffer_clear(&out);
+	d->outbox = out;
+	d->outbox.max = OUTBOX_MAX;
+}
+
+void outbox_drop(struct dispatcher *d)
+{
+	buffer_clear(&d->outbox);
+}
