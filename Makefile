@@ -8,6 +8,7 @@
 V      ?= $(if $(filter bench,$(MAKECMDGOALS)),release,debug)
 O      ?= build/$(V)
 PREFIX ?= /usr/local
+VERSION := 0.1.0
 CC     := gcc
 
 .DEFAULT_GOAL := all
@@ -43,7 +44,6 @@ $(error libraries are missing: run ci/install build)
 endif
 endif
 CPPFLAGS := -I. -I$(O)/generated -D_GNU_SOURCE $(PKG_CFLAGS) -DCUPEL_VERSION='"$(VERSION)"'
-VERSION  := 0.1.0
 CFLAGS   := -std=gnu17 $(WARN) $(FLAGS_$(V)) -pthread
 LDFLAGS  := $(FLAGS_$(V)) $(if $(filter debug release,$(V)),$(LDHARDEN)) -pthread -Wl,--as-needed
 
