@@ -25,7 +25,7 @@
 #define SANDBOX_WORKTREE "/build"
 /* Who the program is inside, in /etc/passwd too; it holds no capability. */
 #define SANDBOX_USER "job"
-#define SANDBOX_UID 1000
+#define SANDBOX_UID  1000
 
 enum sandbox_profile {
 	SANDBOX_STRICT, /* no ptrace, no rare socket families */
@@ -40,17 +40,17 @@ enum sandbox_network {
 
 /* Zero means: no such limit. */
 struct sandbox_limits {
-	uint64_t memory;      /* bytes, swap included (none is granted); over it the whole job dies */
-	uint64_t tasks;       /* processes and threads; over it fork fails with EAGAIN */
-	uint64_t cpu_milli;   /* bandwidth: 1500 is one and a half processors */
+	uint64_t memory;    /* bytes, swap included (none is granted); over it the whole job dies */
+	uint64_t tasks;     /* processes and threads; over it fork fails with EAGAIN */
+	uint64_t cpu_milli; /* bandwidth: 1500 is one and a half processors */
 	uint64_t cpu_weight;  /* 1..10000, 100 is everybody's share */
 	uint64_t cpu_time_ms; /* user and system time of all its processes together */
 	uint64_t wall_ms;
-	uint64_t idle_ms;     /* without a byte of output */
-	uint64_t output;      /* bytes on stdout and stderr together */
-	uint64_t disk;        /* bytes that it may write in the worktree and its private directories */
+	uint64_t idle_ms; /* without a byte of output */
+	uint64_t output;  /* bytes on stdout and stderr together */
+	uint64_t disk;    /* bytes that it may write in the worktree and its private directories */
 	uint64_t inodes;
-	uint64_t files;       /* open descriptors of one process (RLIMIT_NOFILE) */
+	uint64_t files; /* open descriptors of one process (RLIMIT_NOFILE) */
 };
 
 struct sandbox_bind {
@@ -62,8 +62,8 @@ struct sandbox_bind {
 struct sandbox_spec {
 	/* NULL-terminated; argv[0] is looked up in the job's PATH when it has no slash. */
 	const char *const *argv;
-	/* NULL-terminated "NAME=value": added to, and winning over, the job's few standard variables
-	 * (PATH HOME USER LOGNAME SHELL TMPDIR LANG). Nothing is inherited. */
+	/* NULL-terminated "NAME=value": added to, and winning over, the job's few standard
+	 * variables (PATH HOME USER LOGNAME SHELL TMPDIR LANG). Nothing is inherited. */
 	const char *const *env;
 
 	/* The directory that is read-write inside, by path or by descriptor (borrowed; wins when
@@ -127,7 +127,7 @@ struct sandbox_usage {
 #define SANDBOX_DENIED_MAX 32
 
 struct sandbox_denied {
-	char name[32];    /* of the system call */
+	char name[32]; /* of the system call */
 	uint64_t count;
 	const char *hint; /* what would allow it, static */
 };
@@ -137,11 +137,13 @@ struct sandbox_outcome {
 	char reason[400];  /* a sentence that a person can act on */
 	int exit_code;     /* -1 unless it exited */
 	int signal;        /* that ended it, 0 when none */
-	const char *limit; /* static: "memory", "tasks", "cpu_time", "wall", "idle", "output", "disk"; NULL */
+	const char *limit; /* static: "memory", "tasks", "cpu_time", "wall", "idle", "output",
+			      "disk"; NULL */
 	/* True when the walls could not be set up, or broke: another box may do better. False for
 	 * what the spec itself got wrong (no such command). */
 	bool infrastructure;
-	int shell_status;  /* what cupel-sandbox exits with: 0..255, 124, 125, 126, 127, 128+N, 137 */
+	int shell_status; /* what cupel-sandbox exits with: 0..255, 124, 125, 126, 127, 128+N, 137
+			   */
 	struct sandbox_usage usage;
 	struct sandbox_denied denied[SANDBOX_DENIED_MAX];
 	size_t denied_count;
@@ -149,14 +151,17 @@ struct sandbox_outcome {
 
 struct sandbox;
 
-/* Returns when the program is about to run or was refused. On failure nothing is left behind. */
+/* Returns when the program runs or was refused. On failure nothing is left behind: -EINVAL is the
+ * spec's own fault, any other errno the host's. What goes wrong from the first process of the job on
+ * (a step of the set-up, a command that isn't there) is no failure here: the first step says 1, and
+ * the outcome SANDBOX_ERRORED. Safe in a forked child, as long as that has one thread. */
 int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct error *err);
 
 /* Readable when sandbox_step() has something to do; borrowed. */
 int sandbox_fd(const struct sandbox *s);
 
-/* Does what is due without waiting: output, timers, the end. 1 once it is over and proven gone, else
- * 0; -errno when the library itself failed (the job is then being killed; keep stepping). */
+/* Does what is due without waiting: output, timers, the end. 1 once it is over and proven gone,
+ * else 0; -errno when the library itself failed (the job is then being killed; keep stepping). */
 int sandbox_step(struct sandbox *s, struct error *err);
 
 /* Ends everything in it; `reason` becomes the outcome's. Does nothing once it is over. */
@@ -179,6 +184,10 @@ OWNED(sandbox)
 
 /* Start, step until the end, outcome. */
 int sandbox_run(const struct sandbox_spec *spec, struct sandbox_outcome *out, struct error *err);
+
+/* Kills and removes what a caller who died has left of the job `name` (as in the spec). Fine when
+ * there is nothing. */
+int sandbox_remove(const char *cgroup_parent, const char *name, struct error *err);
 
 /* What this host offers. Each line is `ok` or `missing`, what for, and the remedy. Calls `line` for
  * each; returns how many are missing that a default job needs. */

@@ -1,0 +1,444 @@
+#include "sandbox/cgroup.h"
+
+#include "sandbox/cgroup_file.h"
+#include "sandbox/cgroup_group.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEFAULT_PARENT "cupel"
+
+struct cgroup {
+	char *name;
+	struct group group[PLACES_MAX]; /* the v2 one first, when there is one */
+	size_t count;
+	int oom;
+	unsigned holds;
+};
+
+int group_same_bytes(uint64_t wanted, uint64_t got)
+{
+	const uint64_t page = 65536; /* the largest that a supported machine has */
+
+	if (wanted == got)
+		return 0;
+	return got > wanted || wanted - got >= page ? -ERANGE : 0;
+}
+
+/* Who has all of these controllers here; the first is the best. */
+static struct group *holder(struct cgroup *cg, unsigned controllers)
+{
+	for (size_t i = 0; i < cg->count; i++)
+		if ((cg->group[i].controllers & controllers) == controllers)
+			return &cg->group[i];
+	return NULL;
+}
+
+static const struct group *v2_of(const struct cgroup *cg)
+{
+	return cg->count && cg->group[0].ops == &group_v2 ? &cg->group[0] : NULL;
+}
+
+const char *cgroup_name(const struct cgroup *cg)
+{
+	return cg->name;
+}
+
+int cgroup_birth(const struct cgroup *cg)
+{
+	const struct group *v2 = v2_of(cg);
+
+	return v2 ? v2->dir : -1;
+}
+
+unsigned cgroup_holds(const struct cgroup *cg)
+{
+	return cg->holds;
+}
+
+int cgroup_oom_fd(const struct cgroup *cg)
+{
+	return cg->oom;
+}
+
+/* `parent` is a path of one or more names below `dir`. */
+static int open_parent(int dir, const char *parent)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s", parent) >= sizeof(path))
+		return -ENAMETOOLONG;
+	fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	for (char *at = path; at;) {
+		at = strchr(at, '/');
+		if (at)
+			*at = '\0';
+		if (mkdirat(dir, path, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		if (at)
+			*at++ = '/';
+	}
+	fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* v2: the controllers must be passed down level by level. */
+static void pass_down(int dir, const char *parent, unsigned controllers)
+{
+	static const char *const all[] = {"+memory", "+pids", "+cpu", "+io"};
+	char path[PATH_MAX];
+	size_t used = 0;
+
+	if (!controllers)
+		return;
+	for (bool more = true; more;) {
+		owned_fd fd = -1;
+
+		used += strcspn(parent + used, "/");
+		more = parent[used] == '/';
+		(void)snprintf(path, sizeof(path), "%.*s", (int)used, parent);
+		fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		for (size_t i = 0; fd >= 0 && i < sizeof(all) / sizeof(all[0]); i++)
+			if (places_controllers(all[i] + 1) &
+			    controllers) /* read back by the limits */
+				(void)cgroup_write_text(fd, "cgroup.subtree_control", all[i]);
+		used += more;
+	}
+}
+
+static int make_directory(int parent, const char *name)
+{
+	int fd;
+
+	if (mkdirat(parent, name, 0755) < 0) {
+		/* An empty one of that name was left by a caller who died. */
+		if (errno != EEXIST || unlinkat(parent, name, AT_REMOVEDIR) < 0 ||
+		    mkdirat(parent, name, 0755) < 0)
+			return errno == EBUSY ? -EEXIST : -errno;
+	}
+	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int group_make(const struct place *place, const char *parent, const char *name,
+		      struct group *out)
+{
+	struct group g = {.ops = place->v2 ? &group_v2 : &group_v1,
+			  .dir = -1,
+			  .controllers = place->controllers};
+
+	g.parent = open_parent(place->dir, parent);
+	if (g.parent < 0)
+		return g.parent;
+	g.dir = make_directory(g.parent, name);
+	if (g.dir < 0) {
+		(void)close(g.parent);
+		return g.dir;
+	}
+	if (place->v2 && (g.controllers & CONTROLLER_MEMORY) &&
+	    faccessat(g.dir, "memory.max", F_OK, 0) < 0)
+		pass_down(place->dir, parent, g.controllers);
+	*out = g;
+	return 0;
+}
+
+/* Which hierarchies a job of these limits is put into: each costs an attach. Memory and tasks
+ * always, for the peaks. */
+static unsigned wanted(const struct sandbox_limits *limits)
+{
+	unsigned want = CONTROLLER_MEMORY | CONTROLLER_PIDS;
+
+	if (limits->cpu_milli || limits->cpu_weight)
+		want |= CONTROLLER_CPU;
+	return want;
+}
+
+static int make_groups(struct cgroup *cg, const struct sandbox_spec *spec, struct error *err)
+{
+	const struct places *places = places_get();
+	const char *parent = spec->cgroup_parent ? spec->cgroup_parent : DEFAULT_PARENT;
+	unsigned want = wanted(&spec->limits), have = 0;
+
+	for (int pass = 0; pass < 2; pass++) { /* v2 first */
+		for (size_t i = 0; i < places->count; i++) {
+			const struct place *place = &places->place[i];
+			int rc;
+
+			if (place->v2 == (pass == 1) || place->dir < 0)
+				continue;
+			if (pass == 1 && v2_of(cg) == NULL)
+				want |= CONTROLLER_CPUACCT | CONTROLLER_FREEZER;
+			if (pass == 1 && !(place->controllers & want & ~have))
+				continue;
+			rc = group_make(place, parent, cg->name, &cg->group[cg->count]);
+			if (rc == -EEXIST)
+				return error_say(
+					err, EEXIST,
+					"a control group '%s' is there already, with processes "
+					"in it; choose another name for the job",
+					cg->name);
+			if (rc == 0)
+				have |= cg->group[cg->count++].controllers;
+		}
+	}
+	return 0;
+}
+
+static unsigned can_of(unsigned controllers, bool v2)
+{
+	return (controllers & CONTROLLER_MEMORY ? SANDBOX_CAN_MEMORY : 0) |
+	       (controllers & CONTROLLER_PIDS ? SANDBOX_CAN_TASKS : 0) |
+	       (controllers & CONTROLLER_CPU ? SANDBOX_CAN_CPU : 0) |
+	       (v2 || (controllers & CONTROLLER_CPUACCT) ? SANDBOX_CAN_CPU_TIME : 0) |
+	       (v2 || (controllers & CONTROLLER_FREEZER) ? SANDBOX_CAN_FREEZE : 0);
+}
+
+struct limit {
+	const char *name;
+	unsigned controller;
+	uint64_t value;
+	size_t setter; /* of group_ops */
+};
+
+static int refuse(const struct limit *limit, struct error *err)
+{
+	const struct places *places = places_get();
+
+	return error_say(
+		err, EOPNOTSUPP,
+		"the limit of %s can't be held here: %s; run as root, or in a delegated control "
+		"group (systemd-run --user --scope -p Delegate=yes), or without that limit",
+		limit->name,
+		places->why[0] ? places->why : "the kernel offers no controller for it");
+}
+
+static int set_one(struct cgroup *cg, const struct limit *limit, bool change, struct error *err)
+{
+	struct group *g = holder(cg, limit->controller);
+	int (*set)(int dir, uint64_t value);
+	int rc;
+
+	if (!limit->value && (!change || !g))
+		return 0;
+	if (!g)
+		return limit->controller == CONTROLLER_PIDS ? 0 : refuse(limit, err);
+	memcpy(&set, (const char *)g->ops + limit->setter, sizeof(set));
+	rc = set(g->dir, limit->value);
+	if (rc == -ERANGE)
+		return error_say(err, ERANGE, "the kernel didn't keep the limit of %s (%llu)",
+				 limit->name, (unsigned long long)limit->value);
+	return rc < 0 ? error_set(err, -rc, "set the limit of %s", limit->name) : 0;
+}
+
+/* `change`: what is 0 now may have been set before. */
+static int set_limits(struct cgroup *cg, const struct sandbox_limits *limits, bool change,
+		      struct error *err)
+{
+	const struct limit all[] = {
+		{"memory", CONTROLLER_MEMORY, limits->memory,
+		 offsetof(struct group_ops, set_memory)},
+		{"tasks", CONTROLLER_PIDS, limits->tasks, offsetof(struct group_ops, set_tasks)},
+		{"cpus", CONTROLLER_CPU, limits->cpu_milli, offsetof(struct group_ops, set_cpu)},
+		{"cpu weight", CONTROLLER_CPU, limits->cpu_weight,
+		 offsetof(struct group_ops, set_weight)},
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		int rc = set_one(cg, &all[i], change, err);
+
+		if (rc < 0)
+			return rc;
+	}
+	if (limits->cpu_time_ms && !(cg->holds & SANDBOX_CAN_CPU_TIME))
+		return refuse(&(struct limit){.name = "cpu time"}, err);
+	return 0;
+}
+
+int cgroup_new(const struct sandbox_spec *spec, struct cgroup **out, struct error *err)
+{
+	static unsigned made;
+	owned(cgroup) *cg = calloc(1, sizeof(*cg));
+	char name[64];
+	int rc;
+
+	(void)snprintf(name, sizeof(name), "job-%d-%u", (int)getpid(), made++);
+	if (cg)
+		cg->oom = -1;
+	if (!cg || !(cg->name = strdup(spec->name ? spec->name : name)))
+		return error_set(err, ENOMEM, "control groups");
+	rc = make_groups(cg, spec, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < cg->count; i++)
+		cg->holds |= can_of(cg->group[i].controllers, cg->group[i].ops == &group_v2);
+	rc = set_limits(cg, &spec->limits, false, err);
+	if (rc < 0)
+		return rc;
+	if (spec->limits.memory && holder(cg, CONTROLLER_MEMORY)) {
+		struct group *g = holder(cg, CONTROLLER_MEMORY);
+
+		cg->oom = g->ops->oom_fd(g->dir);
+		if (cg->oom < 0)
+			return error_set(err, -cg->oom, "watch the memory limit");
+	}
+	*out = give(cg);
+	return 0;
+}
+
+int cgroup_vanish(struct cgroup *cg)
+{
+	int rc = 0;
+
+	for (size_t i = cg->count; i-- > 0;) {
+		struct group *g = &cg->group[i];
+
+		if (g->parent < 0)
+			continue;
+		if (unlinkat(g->parent, cg->name, AT_REMOVEDIR) < 0 && errno != ENOENT) {
+			rc = -errno;
+			continue;
+		}
+		(void)close(g->parent); /* whoever has that name from now on is another one */
+		g->parent = -1;
+	}
+	return rc;
+}
+
+void cgroup_free(struct cgroup *cg)
+{
+	if (!cg)
+		return;
+	if (cgroup_populated(cg))
+		cgroup_kill(cg);
+	(void)cgroup_vanish(cg); /* what stays is found by its name later: cgroup_remove() */
+	for (size_t i = 0; i < cg->count; i++) {
+		(void)close(cg->group[i].dir);
+		if (cg->group[i].parent >= 0)
+			(void)close(cg->group[i].parent);
+	}
+	if (cg->oom >= 0)
+		(void)close(cg->oom);
+	free(cg->name);
+	free(cg);
+}
+
+int cgroup_enter(struct cgroup *cg, pid_t pid, bool all, struct error *err)
+{
+	for (size_t i = 0; i < cg->count; i++) {
+		int rc;
+
+		if (cg->group[i].ops == &group_v2 && !all)
+			continue;
+		rc = cgroup_write_number(cg->group[i].dir, "cgroup.procs", (uint64_t)pid);
+		if (rc < 0)
+			return error_set(err, -rc, "put the job into its control group");
+	}
+	return 0;
+}
+
+int cgroup_set_limits(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
+{
+	return set_limits(cg, limits, true, err);
+}
+
+int cgroup_freeze(struct cgroup *cg, bool frozen, struct error *err)
+{
+	const struct group *g = v2_of(cg) ? v2_of(cg) : holder(cg, CONTROLLER_FREEZER);
+	int rc = g ? g->ops->freeze(g->dir, frozen) : -EOPNOTSUPP;
+
+	if (rc < 0)
+		return error_set(err, -rc, "%s the job", frozen ? "freeze" : "thaw");
+	return 0;
+}
+
+void cgroup_kill(struct cgroup *cg)
+{
+	const struct group *freezer = holder(cg, CONTROLLER_FREEZER);
+
+	for (size_t i = 0; i < cg->count; i++)
+		cg->group[i].ops->kill(cg->group[i].dir);
+	if (freezer && freezer->ops == &group_v1) /* there the frozen don't die */
+		(void)freezer->ops->freeze(freezer->dir, false);
+}
+
+bool cgroup_populated(const struct cgroup *cg)
+{
+	for (size_t i = 0; i < cg->count; i++)
+		if (cg->group[i].ops->populated(cg->group[i].dir))
+			return true;
+	return false;
+}
+
+void cgroup_counts(const struct cgroup *cg, struct cgroup_counts *out)
+{
+	*out = (struct cgroup_counts){0};
+	for (size_t i = 0; i < cg->count; i++)
+		cg->group[i].ops->counts(&cg->group[i], out);
+}
+
+void cgroup_usage(const struct cgroup *cg, struct sandbox_usage *out)
+{
+	for (size_t i = 0; i < cg->count; i++)
+		cg->group[i].ops->usage(&cg->group[i], out);
+}
+
+uint64_t cgroup_cpu_us(const struct cgroup *cg)
+{
+	uint64_t us = 0;
+
+	for (size_t i = 0; i < cg->count; i++)
+		if (cg->group[i].ops->cpu_us(&cg->group[i], &us) == 0)
+			break;
+	return us;
+}
+
+unsigned cgroup_can(char *why, size_t size)
+{
+	const struct places *places = places_get();
+	unsigned can = 0;
+
+	for (size_t i = 0; i < places->count; i++)
+		if (places->place[i].dir >= 0)
+			can |= can_of(places->place[i].controllers, places->place[i].v2);
+	if (why)
+		(void)snprintf(why, size, "%s", places->why);
+	return can;
+}
+
+int cgroup_remove(const char *parent, const char *name, struct error *err)
+{
+	const struct places *places = places_get();
+	int rc = 0;
+
+	for (size_t i = 0; i < places->count; i++) {
+		const struct place *place = &places->place[i];
+		const struct group_ops *ops = place->v2 ? &group_v2 : &group_v1;
+		owned_fd above = -1, dir = -1;
+
+		if (place->dir < 0)
+			continue;
+		above = openat(place->dir, parent ? parent : DEFAULT_PARENT,
+			       O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		dir = above < 0 ? -1
+				: openat(above, name,
+					 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (dir < 0)
+			continue;
+		for (int tries = 0; ops->populated(dir) && tries < 1000; tries++) {
+			ops->kill(dir);
+			(void)poll(NULL, 0, 5); /* v1 tells nobody when it has become empty */
+		}
+		if (unlinkat(above, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			rc = error_set(err, errno, "remove the control group %s", name);
+	}
+	return rc;
+}

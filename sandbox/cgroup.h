@@ -1,0 +1,63 @@
+/* cgroup.h - one job's control groups, whichever of the two hierarchies the host has, or both.
+ *
+ * The v2 tree holds what it has controllers for, and serves for birth, kill and freeze even where
+ * it has none; v1 hierarchies hold the rest. Limits are read back after they are written. */
+#pragma once
+
+#include "base/error.h"
+#include "base/owned.h"
+#include "sandbox/sandbox.h"
+
+struct cgroup;
+
+/* Makes the job's groups and sets the limits, or refuses: a limit that nothing here can hold is
+ * -EOPNOTSUPP with cause and remedy. Groups that merely measure are left out where they can't be
+ * had. `tasks` may stay unheld: ask cgroup_holds(). */
+int cgroup_new(const struct sandbox_spec *spec, struct cgroup **out, struct error *err);
+
+/* Removes the groups before cgroup_free(), where it matters that they are gone. -EBUSY: somebody is
+ * inside, or the kernel has not finished burying. */
+int cgroup_vanish(struct cgroup *cg);
+
+/* Removes the groups; whoever is still inside is killed first. NULL is fine. */
+void cgroup_free(struct cgroup *cg);
+OWNED(cgroup)
+
+/* Directory for CLONE_INTO_CGROUP, borrowed; -1 when there is no v2 tree. */
+int cgroup_birth(const struct cgroup *cg);
+
+/* Puts `pid` where its birth didn't: the v1 groups, and with `all` also the v2 one. */
+int cgroup_enter(struct cgroup *cg, pid_t pid, bool all, struct error *err);
+
+/* SANDBOX_CAN_* that this job's groups hold. */
+unsigned cgroup_holds(const struct cgroup *cg);
+
+int cgroup_set_limits(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err);
+int cgroup_freeze(struct cgroup *cg, bool frozen, struct error *err);
+void cgroup_kill(struct cgroup *cg);
+
+/* Processes inside right now? Proof that nothing survived. */
+bool cgroup_populated(const struct cgroup *cg);
+
+/* A descriptor to wait on for a kill by the memory limit, borrowed; -1: none. v1's wants EPOLLIN
+ * and to be read (8 bytes), v2's EPOLLPRI. */
+int cgroup_oom_fd(const struct cgroup *cg);
+
+struct cgroup_counts {
+	uint64_t oom_kills;     /* processes killed by the memory limit */
+	uint64_t tasks_refused; /* forks refused by the task limit */
+};
+void cgroup_counts(const struct cgroup *cg, struct cgroup_counts *out);
+
+/* Fills what the groups measure, leaves the rest as it is. */
+void cgroup_usage(const struct cgroup *cg, struct sandbox_usage *out);
+uint64_t cgroup_cpu_us(const struct cgroup *cg);
+
+/* The name of the groups. */
+const char *cgroup_name(const struct cgroup *cg);
+
+/* What can be held here, SANDBOX_CAN_*, and when something can't, why, as a sentence. */
+unsigned cgroup_can(char *why, size_t size);
+
+/* Kills and removes the groups that a caller who died left behind. Fine when there are none. */
+int cgroup_remove(const char *parent, const char *name, struct error *err);

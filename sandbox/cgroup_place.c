@@ -1,0 +1,266 @@
+#include "sandbox/cgroup_place.h"
+
+#include "base/fd.h"
+#include "base/owned.h"
+#include "sandbox/cgroup_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PROC_FILE_MAX (8 << 20)
+
+/* The child of his own group that a lone caller moves to. */
+#define CALLER_GROUP "cupel-caller"
+
+static const struct {
+	const char *name;
+	unsigned bit;
+} names[] = {
+	{"memory", CONTROLLER_MEMORY},   {"pids", CONTROLLER_PIDS},       {"cpu", CONTROLLER_CPU},
+	{"cpuacct", CONTROLLER_CPUACCT}, {"freezer", CONTROLLER_FREEZER}, {"io", CONTROLLER_IO},
+};
+
+unsigned places_controllers(const char *list)
+{
+	unsigned found = 0;
+
+	while (*list) {
+		size_t length = strcspn(list, ", \n");
+
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			if (strlen(names[i].name) == length &&
+			    memcmp(names[i].name, list, length) == 0)
+				found |= names[i].bit;
+		list += length;
+		list += strspn(list, ", \n");
+	}
+	return found;
+}
+
+/* The path of the caller's group in the hierarchy with these controllers (0: v2). */
+static bool own_group(const char *cgroup, unsigned controllers, char *out, size_t size)
+{
+	for (const char *line = cgroup; line && *line;) {
+		const char *end = strchr(line, '\n');
+		const char *list = strchr(line, ':');
+		const char *path = list ? strchr(list + 1, ':') : NULL;
+		char bits[256];
+
+		if (path && (!end || path < end)) {
+			size_t length = (size_t)(path - list - 1);
+
+			(void)snprintf(bits, sizeof(bits), "%.*s",
+				       (int)(length < sizeof(bits) ? length : 0), list + 1);
+			if ((controllers == 0 && length == 0) ||
+			    (controllers && (places_controllers(bits) & controllers))) {
+				length = end ? (size_t)(end - path - 1) : strlen(path + 1);
+				(void)snprintf(out, size, "%.*s", (int)length, path + 1);
+				return length < size;
+			}
+		}
+		line = end ? end + 1 : NULL;
+	}
+	return false;
+}
+
+/* `group` as seen through a mount whose root is the group `root`. */
+static bool join(const char *point, const char *root, const char *group, char *out, size_t size)
+{
+	size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);
+
+	if (strstr(group, "..") || strncmp(group, root, length) != 0)
+		return false;
+	group += length;
+	if (strcmp(group, "/") == 0)
+		group = "";
+	return (size_t)snprintf(out, size, "%s%s", point, group) < size;
+}
+
+static void parse_mount(const char *line, const char *cgroup, struct places *out)
+{
+	char root[PATH_MAX], point[PATH_MAX], type[32], options[512], group[PATH_MAX];
+	const char *dash = strstr(line, " - ");
+	struct place *place = &out->place[out->count];
+	bool v2;
+
+	if (!dash || sscanf(line, "%*d %*d %*s %4095s %4095s", root, point) != 2 ||
+	    sscanf(dash, " - %31s %*s %511s", type, options) != 2)
+		return;
+	v2 = strcmp(type, "cgroup2") == 0;
+	if ((!v2 && strcmp(type, "cgroup") != 0) || out->count == PLACES_MAX)
+		return;
+	*place = (struct place){.v2 = v2, .dir = -1};
+	place->controllers = v2 ? 0 : places_controllers(options);
+	if ((v2 || place->controllers) &&
+	    own_group(cgroup, place->controllers, group, sizeof(group)) &&
+	    join(point, root, group, place->path, sizeof(place->path)))
+		out->count++;
+}
+
+void places_parse(const char *mountinfo, const char *cgroup, struct places *out)
+{
+	owned_str *copy = strdup(mountinfo);
+	char *rest = NULL;
+
+	*out = (struct places){.count = 0};
+	if (!copy)
+		return;
+	for (char *line = strtok_r(copy, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		parse_mount(line, cgroup, out);
+}
+
+/* The first reason is the one to tell. */
+static void complain(struct places *places, const char *reason)
+{
+	if (!places->why[0])
+		(void)snprintf(places->why, sizeof(places->why), "%s", reason);
+}
+
+static void not_writable(struct places *places, const char *path)
+{
+	char text[sizeof(places->why)];
+
+	(void)snprintf(text, sizeof(text), "the control group %.180s is not writable for this user",
+		       path);
+	complain(places, text);
+}
+
+static int open_writable(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0 && faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) == 0 &&
+	    faccessat(fd, "cgroup.procs", W_OK, AT_EACCESS) == 0)
+		return fd;
+	if (fd >= 0)
+		(void)close(fd);
+	return -1;
+}
+
+static unsigned listed(int dir, const char *file)
+{
+	char text[512];
+
+	return cgroup_read_text(dir, file, text, sizeof(text)) < 0 ? 0 : places_controllers(text);
+}
+
+/* What children of `dir` can have, after enabling whatever can be. */
+static unsigned enable(int dir)
+{
+	unsigned can = listed(dir, "cgroup.controllers");
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char text[32];
+
+		(void)snprintf(text, sizeof(text), "+%s", names[i].name);
+		if (can & names[i].bit) /* whether it took is read back below */
+			(void)cgroup_write_text(dir, "cgroup.subtree_control", text);
+	}
+	return listed(dir, "cgroup.subtree_control");
+}
+
+static bool alone(int dir)
+{
+	char text[64];
+
+	return cgroup_read_text(dir, "cgroup.procs", text, sizeof(text)) >= 0 &&
+	       strtol(text, NULL, 10) == (long)getpid() && strchr(text, '\n') &&
+	       strchr(text, '\n')[1] == '\0';
+}
+
+/* Steps aside, so that this group's children can have controllers. */
+static void step_aside(int dir)
+{
+	owned_fd child = -1;
+
+	if (mkdirat(dir, CALLER_GROUP, 0755) < 0 && errno != EEXIST)
+		return;
+	child = openat(dir, CALLER_GROUP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (child >= 0) /* what could not be enabled afterwards is told then */
+		(void)cgroup_write_text(child, "cgroup.procs", "0");
+}
+
+static void take_own(struct place *place, int dir)
+{
+	place->dir = dir;
+	place->controllers = enable(dir);
+	if (!(place->controllers & CONTROLLER_MEMORY) && alone(dir) &&
+	    (listed(dir, "cgroup.controllers") & CONTROLLER_MEMORY)) {
+		step_aside(dir);
+		place->controllers = enable(dir);
+	}
+}
+
+static void take_v2(struct place *place)
+{
+	int own = open_writable(place->path);
+	char *slash = strrchr(place->path, '/');
+	bool is_root = own >= 0 && faccessat(own, "cgroup.events", F_OK, 0) < 0;
+	int parent = -1;
+
+	if (own >= 0)
+		take_own(place, own);
+	if (is_root || (place->controllers & CONTROLLER_MEMORY) || !slash)
+		return;
+	*slash = '\0';
+	parent = open_writable(place->path);
+	if (parent >= 0 &&
+	    (own < 0 || (listed(parent, "cgroup.subtree_control") & CONTROLLER_MEMORY))) {
+		place->dir = parent;
+		place->controllers = enable(parent);
+		if (own >= 0)
+			(void)close(own);
+		return;
+	}
+	*slash = '/';
+	if (parent >= 0)
+		(void)close(parent);
+}
+
+static void take_v1(struct place *place, struct places *places)
+{
+	place->dir = open_writable(place->path);
+	if (place->dir < 0)
+		not_writable(places, place->path);
+}
+
+static void find(struct places *places)
+{
+	owned_buffer mountinfo = {0}, cgroup = {0};
+
+	if (fd_read_file(AT_FDCWD, "/proc/self/mountinfo", PROC_FILE_MAX, &mountinfo) < 0 ||
+	    fd_read_file(AT_FDCWD, "/proc/self/cgroup", PROC_FILE_MAX, &cgroup) < 0) {
+		complain(places, "/proc/self/mountinfo can't be read");
+		return;
+	}
+	places_parse(mountinfo.data, cgroup.data, places);
+	if (places->count == 0)
+		complain(places, "no control groups are mounted");
+	for (size_t i = 0; i < places->count; i++) {
+		struct place *place = &places->place[i];
+
+		if (place->v2)
+			take_v2(place);
+		else
+			take_v1(place, places);
+		if (place->v2 && place->dir < 0)
+			not_writable(places, place->path);
+	}
+}
+
+const struct places *places_get(void)
+{
+	static struct places places;
+	static bool found;
+
+	if (!found) {
+		find(&places);
+		found = true;
+	}
+	return &places;
+}

@@ -1,0 +1,43 @@
+/* cgroup_place.h - where on this host the caller may make control groups, found once per process.
+ *
+ * v1: below the caller's own group of each hierarchy. v2: below the root when the caller is there,
+ * else beside the caller's own group when that one's parent is delegated to him, else below his own
+ * group, into a child of which he is then moved if he is alone there (the kernel lets no group have
+ * both processes and children with controllers). */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum controller {
+	CONTROLLER_MEMORY = 1,
+	CONTROLLER_PIDS = 2,
+	CONTROLLER_CPU = 4,
+	CONTROLLER_CPUACCT = 8,
+	CONTROLLER_FREEZER = 16,
+	CONTROLLER_IO = 32,
+};
+
+#define PLACES_MAX 12
+
+struct place {
+	bool v2;
+	unsigned controllers; /* that children can have */
+	int dir;              /* -1: not writable; lives as long as the process */
+	char path[PATH_MAX];
+};
+
+struct places {
+	struct place place[PLACES_MAX];
+	size_t count;
+	char why[256]; /* why something is missing; empty: nothing is */
+};
+
+const struct places *places_get(void);
+
+/* Pure: reads `mountinfo` and `cgroup` (the files of /proc/self) into places with their paths. */
+void places_parse(const char *mountinfo, const char *cgroup, struct places *out);
+
+/* CONTROLLER_* of a list separated by `,` or blanks. */
+unsigned places_controllers(const char *list);

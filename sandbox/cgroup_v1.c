@@ -1,0 +1,186 @@
+#include "sandbox/cgroup_file.h"
+#include "sandbox/cgroup_group.h"
+
+#include "base/owned.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/sysinfo.h>
+
+#define PERIOD_US 100000
+
+/* The hierarchy's own default for cpu.weight's 100. */
+#define SHARES 1024
+
+static int write_limit(int dir, const char *file, uint64_t value)
+{
+	return value ? cgroup_write_number(dir, file, value) : cgroup_write_text(dir, file, "-1");
+}
+
+static bool host_has_swap(void)
+{
+	struct sysinfo info;
+
+	return sysinfo(&info) < 0 || info.totalswap > 0;
+}
+
+/* Memory and swap together may never be less than memory: the order of the writes depends on
+ * whether the limit rises or falls, so the one that was refused first is tried again. */
+static int v1_set_memory(int dir, uint64_t bytes)
+{
+	static const char memory[] = "memory.limit_in_bytes",
+			  both[] = "memory.memsw.limit_in_bytes";
+	int swap = write_limit(dir, both, bytes), rc = write_limit(dir, memory, bytes);
+	uint64_t got = 0;
+
+	if (rc == 0 && swap < 0)
+		swap = write_limit(dir, both, bytes);
+	if (rc == 0 && swap < 0 && (swap != -ENOENT || host_has_swap()))
+		rc = swap;
+	if (rc == 0)
+		rc = cgroup_read_number(dir, memory, &got);
+	if (rc < 0 || !bytes)
+		return rc;
+	return group_same_bytes(bytes, got);
+}
+
+static int v1_set_tasks(int dir, uint64_t tasks)
+{
+	uint64_t got = 0;
+	int rc = tasks ? cgroup_write_number(dir, "pids.max", tasks)
+		       : cgroup_write_text(dir, "pids.max", "max");
+
+	if (rc == 0)
+		rc = cgroup_read_number(dir, "pids.max", &got);
+	return rc < 0 ? rc : (got == (tasks ? tasks : UINT64_MAX) ? 0 : -ERANGE);
+}
+
+static int v1_set_cpu(int dir, uint64_t milli)
+{
+	uint64_t quota = milli * (PERIOD_US / 1000), got = 0;
+	int rc = cgroup_write_number(dir, "cpu.cfs_period_us", PERIOD_US);
+
+	if (rc == 0)
+		rc = write_limit(dir, "cpu.cfs_quota_us", quota);
+	if (rc < 0 || !milli)
+		return rc;
+	rc = cgroup_read_number(dir, "cpu.cfs_quota_us", &got);
+	return rc < 0 ? rc : (got == quota ? 0 : -ERANGE);
+}
+
+static int v1_set_weight(int dir, uint64_t weight)
+{
+	uint64_t shares = weight ? weight * SHARES / 100 : SHARES, got = 0;
+	int rc;
+
+	if (shares < 2) /* the kernel's least */
+		shares = 2;
+	rc = cgroup_write_number(dir, "cpu.shares", shares);
+	if (rc == 0)
+		rc = cgroup_read_number(dir, "cpu.shares", &got);
+	return rc < 0 ? rc : (got == shares ? 0 : -ERANGE);
+}
+
+static int v1_freeze(int dir, bool frozen)
+{
+	return cgroup_write_text(dir, "freezer.state", frozen ? "FROZEN" : "THAWED");
+}
+
+/* Who forks while the list is read is met in the next round; the caller asks until it is empty. */
+static void v1_kill(int dir)
+{
+	owned_fd fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+	FILE *list = fd < 0 ? NULL : fdopen(dup(fd), "r");
+	int pid;
+
+	while (list && fscanf(list, "%d", &pid) == 1)
+		if (pid > 0)
+			(void)kill(pid, SIGKILL); /* may be gone already */
+	if (list)
+		(void)fclose(list);
+}
+
+static bool v1_populated(int dir)
+{
+	char text[32];
+
+	return cgroup_read_text(dir, "cgroup.procs", text, sizeof(text)) > 0;
+}
+
+static int v1_oom_fd(int dir)
+{
+	owned_fd event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	owned_fd watched = openat(dir, "memory.oom_control", O_RDONLY | O_CLOEXEC);
+	char text[64];
+	int rc;
+
+	if (event < 0 || watched < 0)
+		return -errno;
+	(void)snprintf(text, sizeof(text), "%d %d", event, watched);
+	rc = cgroup_write_text(dir, "cgroup.event_control", text);
+	return rc < 0 ? rc : give_fd(&event);
+}
+
+static void v1_counts(const struct group *g, struct cgroup_counts *out)
+{
+	if (g->controllers & CONTROLLER_MEMORY)
+		(void)cgroup_read_key(g->dir, "memory.oom_control", "oom_kill", &out->oom_kills);
+	if (g->controllers & CONTROLLER_PIDS)
+		(void)cgroup_read_key(g->dir, "pids.events", "max", &out->tasks_refused);
+}
+
+static void take_peak(uint64_t *peak, uint64_t value)
+{
+	if (value > *peak)
+		*peak = value;
+}
+
+static void v1_usage(const struct group *g, struct sandbox_usage *out)
+{
+	uint64_t value;
+
+	if ((g->controllers & CONTROLLER_MEMORY) &&
+	    cgroup_read_number(g->dir, "memory.max_usage_in_bytes", &value) == 0)
+		take_peak(&out->memory_peak, value);
+	if ((g->controllers & CONTROLLER_PIDS) &&
+	    (cgroup_read_number(g->dir, "pids.peak", &value) == 0 ||
+	     cgroup_read_number(g->dir, "pids.current", &value) == 0))
+		take_peak(&out->tasks_peak, value);
+	if (g->controllers & CONTROLLER_CPUACCT) {
+		if (cgroup_read_number(g->dir, "cpuacct.usage_user", &value) == 0)
+			out->cpu_user_ms = value / 1000000;
+		if (cgroup_read_number(g->dir, "cpuacct.usage_sys", &value) == 0)
+			out->cpu_system_ms = value / 1000000;
+	}
+}
+
+static int v1_cpu_us(const struct group *g, uint64_t *out)
+{
+	uint64_t ns = 0;
+	int rc = g->controllers & CONTROLLER_CPUACCT
+			 ? cgroup_read_number(g->dir, "cpuacct.usage", &ns)
+			 : -ENOENT;
+
+	if (rc == 0)
+		*out = ns / 1000;
+	return rc;
+}
+
+const struct group_ops group_v1 = {
+	.set_memory = v1_set_memory,
+	.set_tasks = v1_set_tasks,
+	.set_cpu = v1_set_cpu,
+	.set_weight = v1_set_weight,
+	.freeze = v1_freeze,
+	.kill = v1_kill,
+	.populated = v1_populated,
+	.oom_fd = v1_oom_fd,
+	.counts = v1_counts,
+	.usage = v1_usage,
+	.cpu_us = v1_cpu_us,
+};

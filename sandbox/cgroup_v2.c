@@ -1,0 +1,165 @@
+#include "sandbox/cgroup_file.h"
+#include "sandbox/cgroup_group.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PERIOD_US 100000
+
+static int write_limit(int dir, const char *file, uint64_t value)
+{
+	return value ? cgroup_write_number(dir, file, value) : cgroup_write_text(dir, file, "max");
+}
+
+static int v2_set_memory(int dir, uint64_t bytes)
+{
+	uint64_t got = 0;
+	/* Without swap the file may be missing; then there is nothing to forbid. */
+	int rc = cgroup_write_text(dir, "memory.swap.max", bytes ? "0" : "max");
+
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
+	rc = cgroup_write_text(dir, "memory.oom.group", bytes ? "1" : "0");
+	if (rc == 0)
+		rc = write_limit(dir, "memory.max", bytes);
+	if (rc == 0)
+		rc = cgroup_read_number(dir, "memory.max", &got);
+	return rc < 0 ? rc : group_same_bytes(bytes ? bytes : UINT64_MAX, got);
+}
+
+static int v2_set_tasks(int dir, uint64_t tasks)
+{
+	uint64_t got = 0;
+	int rc = write_limit(dir, "pids.max", tasks);
+
+	if (rc == 0)
+		rc = cgroup_read_number(dir, "pids.max", &got);
+	if (rc == 0 && got != (tasks ? tasks : UINT64_MAX))
+		rc = -ERANGE;
+	return rc;
+}
+
+static int v2_set_cpu(int dir, uint64_t milli)
+{
+	char text[64], got[64];
+	int rc;
+
+	if (milli)
+		(void)snprintf(text, sizeof(text), "%" PRIu64 " %d\n", milli * (PERIOD_US / 1000),
+			       PERIOD_US);
+	else
+		(void)snprintf(text, sizeof(text), "max %d\n", PERIOD_US);
+	rc = cgroup_write_text(dir, "cpu.max", text);
+	if (rc == 0)
+		rc = cgroup_read_text(dir, "cpu.max", got, sizeof(got));
+	return rc < 0 ? rc : (strcmp(text, got) == 0 ? 0 : -ERANGE);
+}
+
+static int v2_set_weight(int dir, uint64_t weight)
+{
+	uint64_t got = 0;
+	int rc = cgroup_write_number(dir, "cpu.weight", weight ? weight : 100);
+
+	if (rc == 0)
+		rc = cgroup_read_number(dir, "cpu.weight", &got);
+	return rc < 0 ? rc : (got == (weight ? weight : 100) ? 0 : -ERANGE);
+}
+
+static int v2_freeze(int dir, bool frozen)
+{
+	return cgroup_write_text(dir, "cgroup.freeze", frozen ? "1" : "0");
+}
+
+static void v2_kill(int dir)
+{
+	(void)cgroup_write_text(dir, "cgroup.kill", "1"); /* who survives shows in populated */
+}
+
+static bool v2_populated(int dir)
+{
+	uint64_t populated = 0;
+
+	return cgroup_read_key(dir, "cgroup.events", "populated", &populated) == 0 && populated;
+}
+
+static int v2_oom_fd(int dir)
+{
+	int fd = openat(dir, "memory.events", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static void v2_counts(const struct group *g, struct cgroup_counts *out)
+{
+	if (g->controllers & CONTROLLER_MEMORY)
+		(void)cgroup_read_key(g->dir, "memory.events", "oom_kill", &out->oom_kills);
+	if (g->controllers & CONTROLLER_PIDS)
+		(void)cgroup_read_key(g->dir, "pids.events", "max", &out->tasks_refused);
+}
+
+static void take_peak(uint64_t *peak, uint64_t value)
+{
+	if (value > *peak)
+		*peak = value;
+}
+
+/* Bytes of all devices in the lines "MAJ:MIN rbytes=N wbytes=N ...". */
+static void read_io(const struct group *g, struct sandbox_usage *out)
+{
+	char text[4096];
+	uint64_t read = 0, written = 0, r, w;
+
+	if (!(g->controllers & CONTROLLER_IO) ||
+	    cgroup_read_text(g->dir, "io.stat", text, sizeof(text)) < 0)
+		return;
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (sscanf(line, "%*s rbytes=%" SCNu64 " wbytes=%" SCNu64, &r, &w) == 2) {
+			read += r;
+			written += w;
+		}
+	}
+	out->io_read_bytes = read;
+	out->io_write_bytes = written;
+}
+
+static void v2_usage(const struct group *g, struct sandbox_usage *out)
+{
+	uint64_t value;
+
+	if (cgroup_read_key(g->dir, "cpu.stat", "user_usec", &value) == 0)
+		out->cpu_user_ms = value / 1000;
+	if (cgroup_read_key(g->dir, "cpu.stat", "system_usec", &value) == 0)
+		out->cpu_system_ms = value / 1000;
+	if ((g->controllers & CONTROLLER_MEMORY) &&
+	    (cgroup_read_number(g->dir, "memory.peak", &value) == 0 ||
+	     cgroup_read_number(g->dir, "memory.current", &value) == 0))
+		take_peak(&out->memory_peak, value);
+	if ((g->controllers & CONTROLLER_PIDS) &&
+	    (cgroup_read_number(g->dir, "pids.peak", &value) == 0 ||
+	     cgroup_read_number(g->dir, "pids.current", &value) == 0))
+		take_peak(&out->tasks_peak, value);
+	read_io(g, out);
+}
+
+static int v2_cpu_us(const struct group *g, uint64_t *out)
+{
+	return cgroup_read_key(g->dir, "cpu.stat", "usage_usec", out);
+}
+
+const struct group_ops group_v2 = {
+	.set_memory = v2_set_memory,
+	.set_tasks = v2_set_tasks,
+	.set_cpu = v2_set_cpu,
+	.set_weight = v2_set_weight,
+	.freeze = v2_freeze,
+	.kill = v2_kill,
+	.populated = v2_populated,
+	.oom_fd = v2_oom_fd,
+	.counts = v2_counts,
+	.usage = v2_usage,
+	.cpu_us = v2_cpu_us,
+};

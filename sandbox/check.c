@@ -1,0 +1,100 @@
+/* What this host offers, found by trying it. */
+#include "sandbox/cgroup.h"
+#include "sandbox/filter.h"
+#include "sandbox/ids.h"
+#include "sandbox/landlock.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/step.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct checker {
+	void (*line)(void *context, bool ok, const char *what, const char *remedy);
+	void *context;
+	int missing;
+};
+
+static void tell(struct checker *c, bool ok, bool needed, const char *what, const char *remedy)
+{
+	c->line(c->context, ok, what, ok ? NULL : remedy);
+	c->missing += !ok && needed;
+}
+
+/* The proof of the walls is a job behind them. */
+static void check_walls(struct checker *c)
+{
+	static const char *const argv[] = {"/bin/true", NULL};
+	struct sandbox_spec spec = {.argv = argv, .limits = {.wall_ms = 20000}};
+	struct sandbox_outcome outcome;
+
+	(void)sandbox_run(&spec, &outcome, NULL); /* the outcome tells */
+	tell(c, outcome.verdict == SANDBOX_PASSED, true,
+	     "a sandbox with all namespaces, its own root, no capability and a system call filter",
+	     outcome.reason);
+}
+
+static void check_ids(struct checker *c)
+{
+	struct sandbox_spec spec = {0};
+	struct ids ids;
+	struct error err = {0};
+	int rc = ids_choose(&spec, &ids, &err);
+
+	tell(c, rc == 0, true, "host ids for the job's user", err.text);
+	if (rc == 0 && !ids.privileged)
+		tell(c, ids.helpers, false, "a range of ids of its own, by newuidmap",
+		     "install uidmap and give this user lines in /etc/subuid and /etc/subgid "
+		     "(usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER); "
+		     "without it a job has one id only");
+}
+
+static void check_limits(struct checker *c)
+{
+	static const struct {
+		unsigned bit;
+		const char *what;
+	} limits[] = {
+		{SANDBOX_CAN_MEMORY, "limit of memory"},
+		{SANDBOX_CAN_TASKS, "limit of tasks"},
+		{SANDBOX_CAN_CPU, "limit of processors, and cpu weight"},
+		{SANDBOX_CAN_CPU_TIME, "limit of processor time"},
+		{SANDBOX_CAN_FREEZE, "freezing a job"},
+	};
+	char why[256], remedy[512];
+	unsigned can = sandbox_can();
+
+	(void)cgroup_can(why, sizeof(why));
+	(void)snprintf(
+		remedy, sizeof(remedy),
+		"%s; run as root, or in a delegated control group (systemd-run --user --scope "
+		"-p Delegate=yes)",
+		why[0] ? why : "the kernel offers no controller for it");
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		tell(c, can & limits[i].bit, false, limits[i].what, remedy);
+}
+
+static void check_filter(struct checker *c)
+{
+	const struct filter *filter;
+	struct error err = {0};
+
+	tell(c, filter_get(SANDBOX_CI, true, &filter, &err) == 0, true, "the system call filter",
+	     err.text);
+}
+
+int sandbox_check(void (*line)(void *context, bool ok, const char *what, const char *remedy),
+		  void *context)
+{
+	struct checker c = {.line = line, .context = context};
+	char what[64];
+
+	check_walls(&c);
+	check_ids(&c);
+	check_filter(&c);
+	(void)snprintf(what, sizeof(what), "Landlock, version %d", landlock_version());
+	tell(&c, landlock_version() > 0, false, landlock_version() ? what : "Landlock",
+	     "a second wall only; boot with lsm=landlock,...");
+	check_limits(&c);
+	return c.missing;
+}

@@ -1,0 +1,254 @@
+#include "sandbox/init.h"
+
+#include "sandbox/payload.h"
+#include "sandbox/root.h"
+#include "sandbox/spec.h"
+#include "sandbox/sys.h"
+
+#include <grp.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+enum step init_fail_at;
+bool init_die_there;
+
+static void say(const struct plan *plan, const struct message *m)
+{
+	/* When nobody listens any more, this process is about to be killed. */
+	(void)send(plan->control, m, sizeof(*m), MSG_NOSIGNAL);
+}
+
+/* The caller's other descriptors: another job's pipe held open here would delay its end. */
+static void close_others(const struct plan *plan)
+{
+	int keep[8 + SPEC_BINDS_MAX], count = 0;
+	unsigned from = 0;
+
+	keep[count++] = plan->control;
+	keep[count++] = plan->input;
+	keep[count++] = plan->output;
+	keep[count++] = plan->error;
+	keep[count++] = plan->worktree.fd;
+	keep[count++] = plan->system.fd;
+	for (size_t i = 0; i < plan->bind_count; i++)
+		keep[count++] = plan->binds[i].fd;
+	for (;;) { /* from gap to gap, upwards */
+		unsigned next = ~0U;
+
+		for (int i = 0; i < count; i++)
+			if (keep[i] >= 0 && (unsigned)keep[i] >= from && (unsigned)keep[i] < next)
+				next = (unsigned)keep[i];
+		if (next > from)
+			(void)sys_close_range(from, next == ~0U ? next : next - 1, 0);
+		if (next == ~0U)
+			return;
+		from = next + 1;
+	}
+}
+
+/* Waits for the word that maps and cgroups are written. */
+static int await_go(struct plan *plan)
+{
+	char go;
+	ssize_t n;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close_others(plan);
+	do
+		n = recv(plan->control, &go, 1, 0);
+	while (n < 0 && errno == EINTR);
+	if (n == 0)
+		_exit(1); /* the caller died or gave up */
+	return n < 0 ? plan_fail(plan, "control socket") : 0;
+}
+
+static void default_handlers(void)
+{
+	for (int i = 1; i < _NSIG; i++)
+		(void)signal(i, SIG_DFL); /* refused for SIGKILL and SIGSTOP */
+}
+
+static int become_root(struct plan *plan)
+{
+	sigset_t none;
+	char byte;
+
+	if (plan->ids.has_root &&
+	    (setresgid(0, 0, 0) < 0 || setgroups(0, NULL) < 0 || setresuid(0, 0, 0) < 0))
+		return plan_fail(plan, "id 0 of the user namespace");
+	/* Its memory is a copy of the caller's; nobody inside shall read it. */
+	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return plan_fail(plan, "prctl");
+	/* A new identity forgets the signal of the caller's death: did that come in between? */
+	if (recv(plan->control, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0)
+		_exit(1);
+	if (plan->clear_handlers)
+		default_handlers();
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)setsid(); /* out of the terminal's reach; the first of a pid namespace may lead one */
+	return 0;
+}
+
+static int network(struct plan *plan)
+{
+	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+	int fd, rc = 0;
+
+	if (plan->spec->network == SANDBOX_NETWORK_HOST)
+		return 0;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo) < 0)
+		rc = plan_fail(plan, "lo");
+	if (fd >= 0)
+		(void)close(fd);
+	return rc;
+}
+
+static int hostname(struct plan *plan)
+{
+	const char *name = plan->spec->hostname ? plan->spec->hostname : "cupel";
+
+	if (sethostname(name, strlen(name)) < 0 || setdomainname("", 0) < 0)
+		return plan_fail(plan, name);
+	return 0;
+}
+
+static int cgroup_namespace(struct plan *plan)
+{
+	return plan->cgroup_namespace && unshare(CLONE_NEWCGROUP) < 0 ? plan_fail(plan, "cgroup")
+								      : 0;
+}
+
+static int limit(struct plan *plan, int resource, rlim_t value, const char *name)
+{
+	const struct rlimit both = {value, value};
+
+	return setrlimit((__rlimit_resource_t)resource, &both) < 0 ? plan_fail(plan, name) : 0;
+}
+
+static int limits(struct plan *plan)
+{
+	int rc = limit(plan, RLIMIT_CORE, 0, "RLIMIT_CORE");
+
+	if (rc == 0 && plan->spec->limits.files)
+		rc = limit(plan, RLIMIT_NOFILE, plan->spec->limits.files, "RLIMIT_NOFILE");
+	if (rc == 0 && plan->tasks)
+		rc = limit(plan, RLIMIT_NPROC, plan->tasks, "RLIMIT_NPROC");
+	return rc;
+}
+
+static const struct {
+	enum step step;
+	int (*run)(struct plan *plan);
+} steps[] = {
+	{STEP_GO, await_go},
+	{STEP_PRIVATE, root_private},
+	{STEP_SOURCES, root_sources},
+	{STEP_IDENTITY, become_root},
+	{STEP_ROOT, root_mount},
+	{STEP_SKELETON, root_skeleton},
+	{STEP_SYSTEM, root_system},
+	{STEP_ETC, root_etc},
+	{STEP_DEVICES, root_devices},
+	{STEP_PTS, root_pts},
+	{STEP_PROC, root_proc},
+	{STEP_PROC_MASK, root_proc_mask},
+	{STEP_PRIVATE_DIRS, root_private_dirs},
+	{STEP_WORKTREE, root_worktree},
+	{STEP_BINDS, root_binds},
+	{STEP_PIVOT, root_pivot},
+	{STEP_READONLY, root_readonly},
+	{STEP_NETWORK, network},
+	{STEP_HOSTNAME, hostname},
+	{STEP_CGROUP_NAMESPACE, cgroup_namespace},
+	{STEP_LIMITS, limits},
+};
+
+static void fail(struct plan *plan, enum step step, int code)
+{
+	plan->failure.word = WORD_FAILED;
+	plan->failure.step = step;
+	plan->failure.code = code;
+	say(plan, &plan->failure);
+	_exit(1);
+}
+
+static void run_steps(struct plan *plan)
+{
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		int rc;
+
+		if (init_fail_at == steps[i].step) {
+			if (init_die_there)
+				_exit(1);
+			fail(plan, steps[i].step, EIO);
+		}
+		rc = steps[i].run(plan);
+		if (rc < 0)
+			fail(plan, steps[i].step, -rc);
+	}
+}
+
+/* The program's process shares this one's memory until it executes the program, and this one stands
+ * still meanwhile: what it failed on can be read from the plan. */
+static pid_t start_payload(struct plan *plan)
+{
+	pid_t pid = vfork();
+
+	if (pid == 0)
+		payload_main(plan);
+	if (pid < 0)
+		fail(plan, STEP_FORK, errno);
+	if (plan->failure.word == WORD_FAILED) {
+		say(plan, &plan->failure);
+		_exit(1);
+	}
+	return pid;
+}
+
+/* As pid 1: everybody's heir. What is left when the program ends, the kernel kills with us. */
+static int reap_until(pid_t program)
+{
+	for (;;) {
+		int status;
+		pid_t pid = wait4(-1, &status, __WALL, NULL);
+
+		if (pid == program)
+			return status;
+		if (pid < 0 && errno != EINTR)
+			return -1; /* it can't end without us being told */
+	}
+}
+
+/* The caller's command line is not the job's to read. */
+static void hide_title(const struct plan *plan)
+{
+	if (plan->title)
+		memset(plan->title, 0, plan->title_length);
+	(void)prctl(PR_SET_NAME, "init");
+}
+
+void init_main(struct plan *plan)
+{
+	struct message m = {.word = WORD_RUNNING};
+	pid_t program;
+
+	run_steps(plan);
+	program = start_payload(plan);
+	hide_title(plan);
+	(void)sys_close_range(0, (unsigned)plan->control - 1, 0);
+	(void)sys_close_range((unsigned)plan->control + 1, ~0U, 0);
+	say(plan, &m);
+	m.status = reap_until(program);
+	m.word = WORD_ENDED;
+	say(plan, &m);
+	_exit(0);
+}

@@ -1,0 +1,267 @@
+#include "sandbox/launch.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "sandbox/init.h"
+#include "sandbox/sys.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+/* A child that says nothing for so long will not: the box is frozen, or worse. */
+#define START_TIMEOUT_MS 30000
+
+/* A pipe of that many bytes lets a job that prints a lot go on while the caller is busy. */
+#define PIPE_SIZE (1 << 18)
+
+/* The job's standard descriptors are put at 0 to 2 by dup2: nothing else may be there. */
+static int above_stdio(int *fd)
+{
+	int high;
+
+	if (*fd > 2)
+		return 0;
+	high = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
+	if (high < 0)
+		return -errno;
+	(void)close(*fd);
+	*fd = high;
+	return 0;
+}
+
+static int above_all(int *first, int *second)
+{
+	int rc = above_stdio(first);
+
+	return rc < 0 ? rc : above_stdio(second);
+}
+
+static int make_pipe(int *read_end, int *write_end)
+{
+	int both[2], rc;
+
+	if (pipe2(both, O_CLOEXEC) < 0)
+		return -errno;
+	*read_end = both[0];
+	*write_end = both[1];
+	(void)fcntl(both[0], F_SETPIPE_SZ, PIPE_SIZE); /* a user's quota of pipes may be used up */
+	rc = above_all(read_end, write_end);
+	return rc < 0 ? rc : fd_set_nonblocking(*read_end);
+}
+
+static int make_control(int *ours, int *theirs)
+{
+	int both[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, both) < 0)
+		return -errno;
+	*ours = both[0];
+	*theirs = both[1];
+	return above_all(ours, theirs);
+}
+
+static void close_one(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd);
+	*fd = -1;
+}
+
+static void close_childs(struct plan *plan)
+{
+	close_one(&plan->control);
+	close_one(&plan->input);
+	if (plan->error != plan->output)
+		close_one(&plan->error);
+	plan->error = -1;
+	close_one(&plan->output);
+}
+
+void launched_done(struct launched *l)
+{
+	close_one(&l->pidfd);
+	close_one(&l->control);
+	close_one(&l->output[0]);
+	close_one(&l->output[1]);
+	close_one(&l->listener);
+}
+
+static int make_ends(struct plan *plan, struct launched *l, struct error *err)
+{
+	int rc = make_control(&l->control, &plan->control);
+
+	if (rc == 0)
+		rc = make_pipe(&l->output[0], &plan->output);
+	if (rc == 0 && plan->spec->merge_output)
+		plan->error = plan->output;
+	else if (rc == 0)
+		rc = make_pipe(&l->output[1], &plan->error);
+	if (rc == 0) {
+		plan->input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		rc = plan->input < 0 ? -errno : above_stdio(&plan->input);
+	}
+	return rc < 0 ? error_set(err, -rc, "make the job's pipes") : 0;
+}
+
+/* exit_signal stays 0: the caller's own SIGCHLD handling never sees this child. */
+static pid_t make_child(struct plan *plan, struct cgroup *cg, struct launched *l, bool *born_inside)
+{
+	uint64_t flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
+			 (plan->spec->network == SANDBOX_NETWORK_NONE ? CLONE_NEWNET : 0);
+	struct clone_args args = {
+		.flags = flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP,
+		.pidfd = (uint64_t)(uintptr_t)&l->pidfd,
+		.cgroup = (uint64_t)cgroup_birth(cg),
+	};
+	pid_t pid;
+
+	*born_inside = cgroup_birth(cg) >= 0;
+	if (*born_inside) {
+		pid = sys_clone3(&args);
+		if (pid >= 0 || (errno != EACCES && errno != EBUSY && errno != EOPNOTSUPP &&
+				 errno != ENOSYS && errno != EINVAL && errno != E2BIG))
+			return pid;
+		*born_inside = false;
+	}
+	args.flags = flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
+	args.cgroup = 0;
+	pid = sys_clone3(&args);
+	if (pid < 0 && errno == ENOSYS) {
+		plan->clear_handlers = true;
+		pid = sys_clone(flags | CLONE_PIDFD, &l->pidfd);
+	}
+	return pid;
+}
+
+void launched_kill(struct launched *l)
+{
+	if (l->pidfd >= 0)
+		(void)sys_pidfd_send_signal(l->pidfd, SIGKILL);
+	while (waitpid(l->pid, NULL, __WALL) < 0 && errno == EINTR)
+		;
+	launched_done(l);
+}
+
+static void take_listener(struct launched *l, struct msghdr *packet)
+{
+	struct cmsghdr *head = CMSG_FIRSTHDR(packet);
+
+	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
+		memcpy(&l->listener, CMSG_DATA(head), sizeof(int));
+}
+
+/* One message of the child within the time left; 0 when there is none. */
+static int receive(struct launched *l, int64_t until, struct message *out)
+{
+	char control[CMSG_SPACE(sizeof(int))];
+	struct iovec part = {.iov_base = out, .iov_len = sizeof(*out)};
+	struct msghdr packet = {.msg_iov = &part,
+				.msg_iovlen = 1,
+				.msg_control = control,
+				.msg_controllen = sizeof(control)};
+	struct pollfd wait = {.fd = l->control, .events = POLLIN};
+	ssize_t n;
+	int rc;
+
+	do {
+		int64_t left = until - clock_boot_ms();
+
+		rc = poll(&wait, 1, left < 0 ? 0 : (int)left);
+	} while (rc < 0 && errno == EINTR);
+	if (rc == 0)
+		return -ETIMEDOUT;
+	n = rc < 0 ? -1 : recvmsg(l->control, &packet, MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return errno == ECONNRESET ? 0 : -errno;
+	if (n == sizeof(*out) && out->word == WORD_LISTENER)
+		take_listener(l, &packet);
+	return n == sizeof(*out);
+}
+
+static int handshake(struct launched *l, struct message *failure, struct error *err)
+{
+	int64_t until = clock_boot_ms() + START_TIMEOUT_MS;
+
+	for (;;) {
+		struct message m = {0};
+		int rc = receive(l, until, &m);
+
+		if (rc == -ETIMEDOUT)
+			return error_say(
+				err, ETIMEDOUT,
+				"the sandbox was not set up within %d seconds: the host is "
+				"overloaded or the control group frozen",
+				START_TIMEOUT_MS / 1000);
+		if (rc < 0)
+			return error_set(err, -rc, "hear from the sandbox's first process");
+		if (rc == 0)
+			return error_say(err, ECHILD,
+					 "the sandbox's first process died while it was set up; "
+					 "the memory limit may be too small even for that");
+		if (m.word == WORD_RUNNING)
+			return 0;
+		if (m.word == WORD_FAILED) {
+			*failure = m;
+			return 0;
+		}
+	}
+}
+
+/* What only the parent can do for the child, then the word to go. */
+static int prepare(struct plan *plan, struct cgroup *cg, struct launched *l, bool born_inside,
+		   struct error *err)
+{
+	int rc = init_fail_at == STEP_IDMAP ? error_set(err, EIO, "write the user id map")
+					    : ids_write(&plan->ids, l->pid, err);
+
+	if (rc == 0)
+		rc = cgroup_enter(cg, l->pid, !born_inside, err);
+	if (rc == 0 && send(l->control, "g", 1, MSG_NOSIGNAL) < 0)
+		rc = error_set(err, errno, "start the sandbox's first process");
+	return rc;
+}
+
+static int clone_failed(struct error *err)
+{
+	int code = errno;
+	const char *remedy = step_remedy(STEP_CLONE, code);
+
+	error_set(err, code, "make the namespaces");
+	if (remedy && err)
+		(void)snprintf(err->text + strlen(err->text), sizeof(err->text) - strlen(err->text),
+			       "; %s", remedy);
+	return -code;
+}
+
+int launch(struct plan *plan, struct cgroup *cg, struct launched *out, struct message *failure,
+	   struct error *err)
+{
+	struct launched l = {.pidfd = -1, .control = -1, .output = {-1, -1}, .listener = -1};
+	bool born_inside = false;
+	int rc = make_ends(plan, &l, err);
+
+	*failure = (struct message){0};
+	plan->cgroup_namespace = true;
+	if (rc == 0) {
+		l.pid = make_child(plan, cg, &l, &born_inside);
+		if (l.pid == 0)
+			init_main(plan);
+		if (l.pid < 0)
+			rc = clone_failed(err);
+	}
+	close_childs(plan);
+	if (rc == 0) {
+		rc = prepare(plan, cg, &l, born_inside, err);
+		if (rc == 0)
+			rc = handshake(&l, failure, err);
+		if (rc < 0 || failure->word == WORD_FAILED)
+			launched_kill(&l);
+	} else {
+		launched_done(&l);
+	}
+	*out = l;
+	return rc;
+}

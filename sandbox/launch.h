@@ -1,0 +1,24 @@
+/* launch.h - the parent's side of a launch: from a plan to a running program. */
+#pragma once
+
+#include "sandbox/cgroup.h"
+#include "sandbox/plan.h"
+
+struct launched {
+	int pidfd; /* of pid 1 of the job */
+	pid_t pid;
+	int control;   /* says struct message */
+	int output[2]; /* stdout, stderr; the second is -1 when they are one */
+	int listener;  /* of the filter; -1: none */
+};
+
+/* The program runs when this returns 0 and `failure` has no word; with WORD_FAILED there it never
+ * did, and nothing is left of it. Groups stay the caller's. */
+int launch(struct plan *plan, struct cgroup *cg, struct launched *out, struct message *failure,
+	   struct error *err);
+
+/* Kills and reaps the job, and closes everything. */
+void launched_kill(struct launched *l);
+
+/* Closes what is open. The job must be over. */
+void launched_done(struct launched *l);

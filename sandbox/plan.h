@@ -1,0 +1,59 @@
+/* plan.h - all that the child needs to set itself up, made by the parent before there is a child,
+ * so that the child allocates nothing and decides nothing. */
+#pragma once
+
+#include "sandbox/filter.h"
+#include "sandbox/ids.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/source.h"
+#include "sandbox/step.h"
+
+#include <sys/resource.h>
+
+/* What the child says through the control socket, one message a packet. */
+enum word {
+	WORD_FAILED = 1, /* a step failed: the program never ran */
+	WORD_LISTENER,   /* comes with the seccomp listener */
+	WORD_RUNNING,    /* the program was executed */
+	WORD_ENDED,      /* it ended with `status` */
+};
+
+struct message {
+	enum word word;
+	enum step step;
+	int code;         /* errno of the failed step */
+	char detail[160]; /* the thing that it failed on */
+	int status;       /* as wait(2) tells it */
+};
+
+struct plan {
+	const struct sandbox_spec *spec; /* borrowed */
+	struct ids ids;
+	const char **argv; /* borrowed from the spec */
+	char **env;        /* owned */
+	const char *path;  /* PATH of env, borrowed from it */
+
+	int control, input, output, error; /* all above 2 */
+	struct source worktree;            /* fd -1: a private one */
+	struct source system; /* the root of the owner's choice; fd -1 and no path: the host's */
+	struct source *binds;
+	size_t bind_count;
+
+	uint64_t private_bytes, private_inodes; /* of the private directories together */
+	uint64_t tasks;                         /* RLIMIT_NPROC, where no cgroup holds it; 0: not */
+	const struct filter *filter;            /* borrowed, lives as long as the process */
+	char *title;                            /* the process's arguments as others see them */
+	size_t title_length;
+	bool clear_handlers;   /* clone3 didn't */
+	bool cgroup_namespace; /* make it after the cgroups were entered */
+
+	int root, store; /* the child's: the new root, and what is behind its private parts */
+	struct message failure; /* the child's: filled by the step that fails */
+};
+
+/* `plan` borrows from `spec`. */
+int plan_make(const struct sandbox_spec *spec, struct plan *out, struct error *err);
+void plan_done(struct plan *plan);
+
+/* Notes what a step failed on; returns -errno as it was on entry. */
+int plan_fail(struct plan *plan, const char *detail);

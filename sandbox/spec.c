@@ -1,0 +1,210 @@
+#include "sandbox/spec.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* Inside, a bind must not stand over what the library itself puts there. */
+static const char *const reserved[] = {"/proc", "/dev", "/etc", "/usr", "/tmp"};
+
+bool spec_path_is_plain(const char *path)
+{
+	const char *at = path;
+
+	if (*at != '/' || strlen(path) >= PATH_MAX || !at[1])
+		return false;
+	while (*at) {
+		size_t length = strcspn(++at, "/");
+
+		if (length == 0 || length > NAME_MAX || (length == 1 && at[0] == '.') ||
+		    (length == 2 && at[0] == '.' && at[1] == '.'))
+			return false;
+		at += length;
+	}
+	return true;
+}
+
+static bool strings_fit(const char *const *strings)
+{
+	for (size_t i = 0; strings[i]; i++)
+		if (i >= SPEC_STRINGS_MAX)
+			return false;
+	return true;
+}
+
+static int check_command(const struct sandbox_spec *spec, struct error *err)
+{
+	if (!spec->argv || !spec->argv[0] || !*spec->argv[0])
+		return error_say(err, EINVAL, "there is no command to run");
+	if (!strings_fit(spec->argv))
+		return error_say(err, EINVAL, "more than %d arguments", SPEC_STRINGS_MAX);
+	if (!spec->env)
+		return 0;
+	if (!strings_fit(spec->env))
+		return error_say(err, EINVAL, "more than %d variables", SPEC_STRINGS_MAX);
+	for (size_t i = 0; spec->env[i]; i++) {
+		const char *is = strchr(spec->env[i], '=');
+
+		if (!is || is == spec->env[i])
+			return error_say(err, EINVAL, "'%.60s' is not a variable: write NAME=VALUE",
+					 spec->env[i]);
+	}
+	return 0;
+}
+
+static int check_name(const char *what, const char *name, const char *allowed, struct error *err)
+{
+	size_t length = strlen(name);
+
+	if (length == 0 || length > SPEC_NAME_MAX || name[0] == '.' || name[0] == '-' ||
+	    strspn(name, allowed) != length)
+		return error_say(
+			err, EINVAL,
+			"%s '%.60s': 1 to %d letters, digits, '-', '_', '.', and no '.' or "
+			"'-' first",
+			what, name, SPEC_NAME_MAX);
+	return 0;
+}
+
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
+static int check_names(const struct sandbox_spec *spec, struct error *err)
+{
+	const char *parent = spec->cgroup_parent;
+	int rc = 0;
+
+	if (spec->name)
+		rc = check_name("job name", spec->name, LETTERS, err);
+	if (rc == 0 && spec->hostname)
+		rc = check_name("host name", spec->hostname, LETTERS, err);
+	if (rc == 0 && spec->hostname && strlen(spec->hostname) > 64)
+		rc = error_say(err, EINVAL, "host name '%.70s': at most 64 bytes", spec->hostname);
+	if (rc == 0 && parent && (!*parent || strstr(parent, "..") || parent[0] == '/'))
+		rc = error_say(err, EINVAL,
+			       "cgroup parent '%.60s': a relative name without '..' is needed",
+			       parent);
+	if (rc == 0 && parent)
+		rc = check_name("cgroup parent", parent, LETTERS "/", err);
+	return rc;
+}
+
+static bool is_reserved(const char *path)
+{
+	if (strcmp(path, SANDBOX_WORKTREE) == 0)
+		return true;
+	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
+		if (strcmp(path, reserved[i]) == 0)
+			return true;
+	return strncmp(path, "/proc/", 6) == 0 || strncmp(path, "/dev/", 5) == 0;
+}
+
+static int check_bind(const struct sandbox_bind *bind, struct error *err)
+{
+	const char *to = bind->to ? bind->to : bind->from;
+
+	if (!bind->from || bind->from[0] != '/')
+		return error_say(err, EINVAL, "bind '%.100s': an absolute path is needed",
+				 bind->from ? bind->from : "");
+	if (!spec_path_is_plain(bind->from) || !spec_path_is_plain(to))
+		return error_say(
+			err, EINVAL,
+			"bind '%.100s' to '%.100s': absolute paths without '.', '..', '//' "
+			"or '/' at the end are needed",
+			bind->from, to);
+	if (is_reserved(to))
+		return error_say(err, EINVAL, "bind to '%.100s': that place is the sandbox's own",
+				 to);
+	return 0;
+}
+
+static int check_places(const struct sandbox_spec *spec, struct error *err)
+{
+	const char *dir = spec->workdir;
+
+	if (spec->worktree && !spec->worktree_open && spec->worktree[0] != '/')
+		return error_say(err, EINVAL, "worktree '%.100s': an absolute path is needed",
+				 spec->worktree);
+	if (spec->worktree_open && spec->worktree_fd < 0)
+		return error_say(err, EINVAL, "the worktree's descriptor is not open");
+	if (dir && (!*dir || dir[0] == '/' || strstr(dir, "..")))
+		return error_say(err, EINVAL,
+				 "working directory '%.100s': a path below the worktree is needed",
+				 dir);
+	if (spec->root && (spec->root[0] != '/' || !spec_path_is_plain(spec->root)))
+		return error_say(err, EINVAL, "root '%.100s': an absolute plain path is needed",
+				 spec->root);
+	if (spec->bind_count > SPEC_BINDS_MAX)
+		return error_say(err, EINVAL, "more than %d binds", SPEC_BINDS_MAX);
+	for (size_t i = 0; i < spec->bind_count; i++) {
+		int rc = check_bind(&spec->binds[i], err);
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int check_ids(const struct sandbox_spec *spec, struct error *err)
+{
+	if (spec->id_count == 0 && spec->id_base == 0)
+		return 0;
+	if (spec->id_count <= SANDBOX_UID)
+		return error_say(err, EINVAL, "an id range of %u: more than %d are needed",
+				 spec->id_count, SANDBOX_UID);
+	if (spec->id_base == 0)
+		return error_say(err, EINVAL,
+				 "the id range starts at 0: root's own id is never given");
+	if (spec->id_base > UINT32_MAX - 1 - spec->id_count)
+		return error_say(err, EINVAL, "the id range %u+%u goes past the largest id",
+				 spec->id_base, spec->id_count);
+	return 0;
+}
+
+int spec_check_limits(const struct sandbox_limits *limits, struct error *err)
+{
+	const struct {
+		const char *name;
+		uint64_t value, min, max;
+	} ranges[] = {
+		{"memory", limits->memory, SPEC_MEMORY_MIN, SPEC_BYTES_MAX},
+		{"tasks", limits->tasks, 1, SPEC_TASKS_MAX},
+		{"cpus (in thousandths)", limits->cpu_milli, SPEC_CPU_MILLI_MIN,
+		 SPEC_CPU_MILLI_MAX},
+		{"cpu weight", limits->cpu_weight, 1, 10000},
+		{"cpu time (ms)", limits->cpu_time_ms, SPEC_CPU_TIME_MIN_MS, SPEC_TIME_MAX_MS},
+		{"wall time (ms)", limits->wall_ms, 1, SPEC_TIME_MAX_MS},
+		{"idle time (ms)", limits->idle_ms, 1, SPEC_TIME_MAX_MS},
+		{"output", limits->output, 1, SPEC_BYTES_MAX},
+		{"disk", limits->disk, 4096, SPEC_BYTES_MAX},
+		{"inodes", limits->inodes, 16, SPEC_BYTES_MAX},
+		{"files", limits->files, SPEC_FILES_MIN, 1 << 30},
+	};
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		if (ranges[i].value &&
+		    (ranges[i].value < ranges[i].min || ranges[i].value > ranges[i].max))
+			return error_say(err, EINVAL,
+					 "limit of %s is %llu: between %llu and %llu make sense",
+					 ranges[i].name, (unsigned long long)ranges[i].value,
+					 (unsigned long long)ranges[i].min,
+					 (unsigned long long)ranges[i].max);
+	return 0;
+}
+
+int spec_check(const struct sandbox_spec *spec, struct error *err)
+{
+	int rc = check_command(spec, err);
+
+	if (rc == 0)
+		rc = check_names(spec, err);
+	if (rc == 0)
+		rc = check_places(spec, err);
+	if (rc == 0)
+		rc = check_ids(spec, err);
+	if (rc == 0)
+		rc = spec_check_limits(&spec->limits, err);
+	if (rc == 0 && (unsigned)spec->profile > SANDBOX_NESTED)
+		rc = error_say(err, EINVAL, "there is no profile %d", (int)spec->profile);
+	if (rc == 0 && (unsigned)spec->network > SANDBOX_NETWORK_HOST)
+		rc = error_say(err, EINVAL, "there is no network %d", (int)spec->network);
+	return rc;
+}
