@@ -58,12 +58,9 @@ static void begin_anew(struct dispatcher *d, const struct error *why)
 	outbox_drop(d);
 	for (s = TAILQ_FIRST(&d->sessions); s; s = next) {
 		next = TAILQ_NEXT(s, entry);
-		if (s->role == CUPEL__ROLE__ROLE_RUNNER ||
-		    (s->spoke && s->role == CUPEL__ROLE__ROLE_OBSERVER))
+		if (s->role == CUPEL__ROLE__ROLE_RUNNER || s->spoke || s->owed)
 			session_dismiss(s, why->code, "the dispatcher could not store it: %s",
 					why->text);
-		else if (s->spoke)
-			say_error(s, why->code, "the dispatcher could not store it: %s", why->text);
 	}
 	unload(d);
 	if (load(d, &err) < 0) {

@@ -70,6 +70,7 @@ void say_error(struct session *s, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void say_done(struct session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void outbox_flush(struct dispatcher *d);
+/* Forgets what could not be kept, and marks who would have heard it. */
 void outbox_drop(struct dispatcher *d);
 
 /* --- life.c: the life of runs, jobs and attempts ---------------------------------------------------------- */
@@ -117,6 +118,7 @@ struct session {
 	struct runner *runner; /* of a runner */
 	bool finishing;	       /* told to go; nothing is heard any more */
 	bool spoke;	       /* in this turn */
+	bool owed;	       /* something said in this turn never left */
 	struct timer patience; /* for the hello */
 	int64_t complained_ms;
 	unsigned complaints;

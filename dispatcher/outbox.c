@@ -99,5 +99,15 @@ void outbox_flush(struct dispatcher *d)
 
 void outbox_drop(struct dispatcher *d)
 {
+	for (size_t at = 0; at < d->outbox.length;) {
+		struct record r;
+		struct session *s;
+
+		memcpy(&r, d->outbox.data + at, sizeof(r));
+		at += sizeof(r) + r.length;
+		s = map_get(&d->sessions_by_id, r.session);
+		if (s)
+			s->owed = true;
+	}
 	buffer_clear(&d->outbox);
 }
