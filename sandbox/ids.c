@@ -162,6 +162,12 @@ static int write_proc(pid_t pid, const char *file, const char *text, struct erro
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 && errno == EACCES)
+		return error_say(
+			err, EACCES,
+			"write %s of the job's user namespace: this process changed its user "
+			"without an exec; let it call prctl(PR_SET_DUMPABLE, 1) first",
+			file);
 	if (fd < 0 || write(fd, text, strlen(text)) < 0)
 		return error_set(err, errno, "write %s of the job's user namespace", file);
 	return 0;

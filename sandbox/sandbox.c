@@ -544,8 +544,9 @@ int sandbox_run(const struct sandbox_spec *spec, struct sandbox_outcome *out, st
 
 int sandbox_remove(const char *cgroup_parent, const char *name, struct error *err)
 {
-	const struct sandbox_spec spec = {
-		.argv = (const char *const[]){"-", NULL}, .name = name, .cgroup_parent = cgroup_parent};
+	const struct sandbox_spec spec = {.argv = (const char *const[]){"-", NULL},
+					  .name = name,
+					  .cgroup_parent = cgroup_parent};
 	int rc = spec_check(&spec, err);
 
 	return rc < 0 ? rc : cgroup_remove(cgroup_parent, name, err);

@@ -23,6 +23,14 @@ bool spec_path_is_plain(const char *path)
 	return true;
 }
 
+static bool climbs(const char *path)
+{
+	for (const char *at = path; (at = strstr(at, "..")); at += 2)
+		if ((at == path || at[-1] == '/') && (at[2] == '/' || at[2] == '\0'))
+			return true;
+	return false;
+}
+
 static bool strings_fit(const char *const *strings)
 {
 	for (size_t i = 0; strings[i]; i++)
@@ -125,7 +133,7 @@ static int check_places(const struct sandbox_spec *spec, struct error *err)
 				 spec->worktree);
 	if (spec->worktree_open && spec->worktree_fd < 0)
 		return error_say(err, EINVAL, "the worktree's descriptor is not open");
-	if (dir && (!*dir || dir[0] == '/' || strstr(dir, "..")))
+	if (dir && (!*dir || dir[0] == '/' || climbs(dir)))
 		return error_say(err, EINVAL,
 				 "working directory '%.100s': a path below the worktree is needed",
 				 dir);

@@ -1,0 +1,81 @@
+/* jobs.h - for tests: runs a shell script behind walls, as root or as nobody in particular. */
+#pragma once
+
+#include "base/buffer.h"
+#include "sandbox/sandbox.h"
+
+#include <grp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A uid that no distribution gives to anybody. */
+#define TEST_UID 54321
+
+struct job {
+	struct sandbox_outcome outcome;
+	char output[16384]; /* stdout and stderr, cut */
+	size_t length;
+};
+
+static inline void job_output(void *context, int stream, const void *bytes, size_t length)
+{
+	struct job *job = context;
+	size_t room = sizeof(job->output) - 1 - job->length;
+
+	(void)stream;
+	length = length < room ? length : room;
+	memcpy(job->output + job->length, bytes, length);
+	job->length += length;
+}
+
+/* `spec` with `sh -c script` as its command. */
+static inline void job_run(struct sandbox_spec spec, const char *script, struct job *job)
+{
+	const char *const argv[] = {"sh", "-c", script, NULL};
+
+	memset(job, 0, sizeof(*job));
+	spec.argv = argv;
+	spec.output = job_output;
+	spec.context = job;
+	if (!spec.limits.wall_ms)
+		spec.limits.wall_ms = 30000;
+	(void)sandbox_run(&spec, &job->outcome, NULL); /* the outcome tells */
+}
+
+/* The same by a user without any right, in a child process. */
+static inline void job_run_as_user(struct sandbox_spec spec, const char *script, struct job *job)
+{
+	struct job *shared =
+		mmap(NULL, sizeof(*job), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		/* A change of user makes a process secret, and its children with it. */
+		if (setgroups(0, NULL) < 0 || setresgid(TEST_UID, TEST_UID, TEST_UID) < 0 ||
+		    setresuid(TEST_UID, TEST_UID, TEST_UID) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
+			_exit(1);
+		job_run(spec, script, shared);
+		_exit(0);
+	}
+	(void)waitpid(pid, NULL, 0);
+	memcpy(job, shared, sizeof(*job));
+	(void)munmap(shared, sizeof(*job));
+}
+
+#define assert_says(job, part)                                                                     \
+	do {                                                                                       \
+		if (!strstr((job)->output, part))                                                  \
+			fail_msg("'%s' isn't in the output: %s (%s)", part, (job)->output,         \
+				 (job)->outcome.reason);                                           \
+	} while (0)
+
+#define assert_verdict(job, wanted)                                                                \
+	do {                                                                                       \
+		if ((job)->outcome.verdict != (wanted))                                            \
+			fail_msg("verdict %d: %s; %s", (job)->outcome.verdict,                     \
+				 (job)->outcome.reason, (job)->output);                            \
+	} while (0)

@@ -1,0 +1,487 @@
+/* Real jobs: every limit, every wall, as root and as a user. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/sandbox/jobs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+static struct job job;
+
+static bool lacks(unsigned can, const char *test)
+{
+	if ((sandbox_can() & can) == can)
+		return false;
+	print_message("SKIP %s: no usable control groups here\n", test);
+	return true;
+}
+
+#define NEEDS(can)                                                                                 \
+	do {                                                                                       \
+		if (lacks(can, __func__))                                                          \
+			skip();                                                                    \
+	} while (0)
+
+static void a_job_passes_or_fails_by_its_status(void **state)
+{
+	(void)state;
+	job_run((struct sandbox_spec){0}, "exit 0", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	job_run((struct sandbox_spec){0}, "exit 7", &job);
+	assert_verdict(&job, SANDBOX_FAILED);
+	assert_int_equal(job.outcome.exit_code, 7);
+	job_run((struct sandbox_spec){0}, "kill -SEGV $$", &job);
+	assert_verdict(&job, SANDBOX_FAILED);
+	assert_int_equal(job.outcome.signal, 11);
+}
+
+static void a_user_gets_the_same_walls(void **state)
+{
+	(void)state;
+	job_run_as_user((struct sandbox_spec){0},
+			"id -u; grep -c . /proc/mounts; grep CapEff /proc/self/status", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_says(&job, "1000\n");
+	assert_says(&job, "CapEff:\t0000000000000000");
+}
+
+static void wall_time_ends_a_job(void **state)
+{
+	(void)state;
+	job_run((struct sandbox_spec){.limits = {.wall_ms = 100}}, "sleep 60", &job);
+	assert_verdict(&job, SANDBOX_TIMED_OUT);
+	assert_string_equal(job.outcome.limit, "wall");
+	assert_true(job.outcome.usage.wall_ms >= 100 && job.outcome.usage.wall_ms < 20000);
+	job_run_as_user((struct sandbox_spec){.limits = {.wall_ms = 100}}, "sleep 60", &job);
+	assert_verdict(&job, SANDBOX_TIMED_OUT);
+}
+
+static void silence_ends_a_job_but_output_keeps_it_alive(void **state)
+{
+	(void)state;
+	job_run((struct sandbox_spec){.limits = {.idle_ms = 150}}, "echo a; sleep 60", &job);
+	assert_verdict(&job, SANDBOX_TIMED_OUT);
+	assert_string_equal(job.outcome.limit, "idle");
+	assert_says(&job, "a\n");
+	job_run((struct sandbox_spec){.limits = {.idle_ms = 1500}},
+		"for i in 1 2 3 4; do echo $i; sleep 0.5; done", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+}
+
+static void the_memory_limit_kills_and_says_how_much(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY);
+	job_run((struct sandbox_spec){.limits = {.memory = 32 << 20}},
+		"head -c 200000000 /dev/zero | tail -c 200000000 | wc -c", &job);
+	assert_verdict(&job, SANDBOX_KILLED);
+	assert_string_equal(job.outcome.limit, "memory");
+	assert_true(job.outcome.usage.memory_peak > 16 << 20);
+}
+
+static void files_in_tmp_are_memory(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY);
+	job_run((struct sandbox_spec){.limits = {.memory = 32 << 20}},
+		"head -c 200000000 /dev/zero > /tmp/x; ls -l /tmp/x", &job);
+	assert_int_not_equal(job.outcome.verdict, SANDBOX_ERRORED);
+	assert_true(job.outcome.usage.memory_peak <= 33 << 20);
+	assert_null(strstr(job.output, "200000000"));
+}
+
+static void forks_past_the_task_limit_are_refused(void **state)
+{
+	static const char bomb[] = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 30 & done; wait";
+
+	(void)state;
+	NEEDS(SANDBOX_CAN_TASKS);
+	job_run((struct sandbox_spec){.limits = {.tasks = 6}}, bomb, &job);
+	assert_verdict(&job, SANDBOX_KILLED);
+	assert_string_equal(job.outcome.limit, "tasks");
+	assert_true(job.outcome.usage.tasks_peak <= 6);
+}
+
+static void a_users_task_limit_holds_without_groups(void **state)
+{
+	(void)state;
+	job_run_as_user((struct sandbox_spec){.limits = {.tasks = 6}},
+			"for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 30 & done; wait", &job);
+	assert_verdict(&job, SANDBOX_FAILED);
+	assert_says(&job, "fork");
+}
+
+static void processor_time_is_counted_over_all_processes(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_CPU_TIME);
+	job_run((struct sandbox_spec){.limits = {.cpu_time_ms = 200}},
+		"(while :; do :; done) & while :; do :; done", &job);
+	assert_verdict(&job, SANDBOX_KILLED);
+	assert_string_equal(job.outcome.limit, "cpu_time");
+}
+
+static void bandwidth_is_held(void **state)
+{
+	struct sandbox_usage *u = &job.outcome.usage;
+
+	(void)state;
+	NEEDS(SANDBOX_CAN_CPU);
+	job_run((struct sandbox_spec){.limits = {.cpu_milli = 200, .wall_ms = 1000}},
+		"while :; do :; done", &job);
+	assert_verdict(&job, SANDBOX_TIMED_OUT);
+	assert_true((u->cpu_user_ms + u->cpu_system_ms) * 1000 < u->wall_ms * 450);
+}
+
+static void output_is_cut_at_its_limit_to_the_byte(void **state)
+{
+	(void)state;
+	job_run((struct sandbox_spec){.limits = {.output = 1000}}, "yes", &job);
+	assert_verdict(&job, SANDBOX_KILLED);
+	assert_string_equal(job.outcome.limit, "output");
+	assert_int_equal(job.outcome.usage.output_bytes, 1000);
+	assert_int_equal(job.length, 1000);
+}
+
+static void open_files_are_limited(void **state)
+{
+	(void)state;
+	job_run((struct sandbox_spec){.limits = {.files = 8}}, "ulimit -n; ulimit -Hn", &job);
+	assert_says(&job, "8\n8\n");
+}
+
+static void a_private_disk_is_limited(void **state)
+{
+	(void)state;
+	job_run((struct sandbox_spec){.limits = {.disk = 1 << 20, .inodes = 100}},
+		"head -c 3000000 /dev/zero > /tmp/a || echo full; rm -f /tmp/a;"
+		"for i in $(seq 300); do : > /tmp/$i || break; done; ls /tmp | wc -l",
+		&job);
+	assert_says(&job, "full");
+	assert_true(atoi(strstr(job.output, "full") + 5) < 100);
+}
+
+static void what_a_user_cannot_hold_is_refused(void **state)
+{
+	(void)state;
+	job_run_as_user((struct sandbox_spec){.limits = {.memory = 64 << 20}}, "echo ran", &job);
+	assert_verdict(&job, SANDBOX_ERRORED);
+	assert_non_null(strstr(job.outcome.reason, "memory can't be held"));
+	assert_int_equal(job.outcome.shell_status, 125);
+	assert_int_equal(job.length, 0);
+}
+
+static void the_root_is_made_from_nothing(void **state)
+{
+	(void)state;
+	job_run((struct sandbox_spec){0},
+		"ls /; ls -A /build /tmp /home/job; stat -c %d:%i / /..; awk '{print $2}' /proc/mounts",
+		&job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_null(strstr(job.output, "lost+found"));
+	assert_null(strstr(job.output, "/sys/fs/cgroup"));
+	assert_null(strstr(job.output, "/boot"));
+}
+
+static void nothing_of_the_host_can_be_written(void **state)
+{
+	(void)state;
+	job_run((struct sandbox_spec){0},
+		"for f in /x /usr/x /etc/x /etc/passwd /bin/sh /proc/sys/kernel/core_pattern "
+		"/proc/sysrq-trigger /dev/x /run/x /root/x; do echo x >> $f && echo WROTE $f; done; true",
+		&job);
+	assert_null(strstr(job.output, "WROTE"));
+}
+
+static void the_job_has_three_descriptors_and_no_input(void **state)
+{
+	int leak = open("/etc", O_RDONLY | O_DIRECTORY); /* on purpose without O_CLOEXEC */
+
+	(void)state;
+	job_run((struct sandbox_spec){0}, "cd /proc/self/fd; echo *; cat; tty", &job);
+	assert_says(&job, "0 1 2 ");
+	assert_says(&job, "not a tty");
+	(void)close(leak);
+}
+
+static void the_environment_is_a_list(void **state)
+{
+	static const char *const env[] = {"A=1", "PATH=/usr/bin", NULL};
+
+	(void)state;
+	assert_int_equal(setenv("SECRET", "hunter2", 1), 0);
+	job_run((struct sandbox_spec){.env = env}, "env; tr '\\0' '\\n' < /proc/1/environ", &job);
+	assert_null(strstr(job.output, "hunter2"));
+	assert_says(&job, "A=1");
+	assert_says(&job, "PATH=/usr/bin\n");
+	assert_says(&job, "HOME=/home/job");
+}
+
+static void the_first_process_tells_nothing_about_the_caller(void **state)
+{
+	(void)state;
+	job_run((struct sandbox_spec){0},
+		"tr -d '\\0' < /proc/1/cmdline; for f in exe fd maps environ mem root; do "
+		"ls /proc/1/$f/ 2>/dev/null && echo LEAK $f; head -c 1 /proc/1/$f 2>/dev/null && echo LEAK $f; done; true",
+		&job);
+	assert_null(strstr(job.output, "LEAK"));
+	assert_null(strstr(job.output, "test_jobs"));
+}
+
+static void loopback_works_and_nothing_else_does(void **state)
+{
+	(void)state;
+	job_run((struct sandbox_spec){0}, "grep -c : /proc/net/dev; grep lo: /proc/net/dev", &job);
+	assert_says(&job, "1\n");
+}
+
+static void denied_calls_are_named_with_a_hint(void **state)
+{
+	const struct sandbox_denied *d = NULL;
+
+	(void)state;
+	job_run((struct sandbox_spec){.profile = SANDBOX_CI},
+		"unshare -U true; unshare -U true; true", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	for (size_t i = 0; i < job.outcome.denied_count; i++)
+		if (strcmp(job.outcome.denied[i].name, "unshare") == 0)
+			d = &job.outcome.denied[i];
+	assert_non_null(d);
+	assert_int_equal(d->count, 2);
+	assert_non_null(strstr(d->hint, "nested"));
+}
+
+static void nested_lets_a_suite_sandbox_itself(void **state)
+{
+	(void)state;
+	job_run((struct sandbox_spec){.profile = SANDBOX_NESTED},
+		"unshare -Urpf --mount-proc sh -c 'id -u; echo pid $$'", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_says(&job, "0\npid 1\n");
+}
+
+static void nothing_survives_its_job(void **state)
+{
+	(void)state;
+	job_run((struct sandbox_spec){.name = "test-survivor"},
+		"(setsid sh -c 'trap \"\" TERM HUP INT; exec sleep 987654' &) ; echo bye", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_int_not_equal(system("pgrep -f 'sleep 98765[4]' >/dev/null"), 0);
+	assert_int_not_equal(system("find /sys/fs/cgroup -name test-survivor | grep -q ."), 0);
+}
+
+static void a_missing_command_is_127_and_no_fault_of_the_box(void **state)
+{
+	static const char *const argv[] = {"nosuch", NULL};
+	static const char *const file[] = {"/etc/passwd", NULL};
+	struct sandbox_outcome o;
+
+	(void)state;
+	assert_int_equal(sandbox_run(&(struct sandbox_spec){.argv = argv}, &o, NULL), 0);
+	assert_int_equal(o.shell_status, 127);
+	assert_false(o.infrastructure);
+	assert_int_equal(sandbox_run(&(struct sandbox_spec){.argv = file}, &o, NULL), 0);
+	assert_int_equal(o.shell_status, 126);
+}
+
+static void a_worktree_is_written_as_its_owner(void **state)
+{
+	char path[] = "/dev/shm/cupel-test-XXXXXX", file[64];
+	struct stat st;
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	assert_int_equal(chown(path, TEST_UID, TEST_UID), 0);
+	job_run((struct sandbox_spec){.worktree = path}, "id -u; echo x > made; stat -c %u made",
+		&job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_says(&job, "1000\n1000\n");
+	(void)snprintf(file, sizeof(file), "%s/made", path);
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_uid, TEST_UID);
+	job_run_as_user((struct sandbox_spec){.worktree = path}, "echo y > made; chmod u+s made",
+			&job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_int_equal(unlink(file), 0);
+	assert_int_equal(rmdir(path), 0);
+}
+
+static void roots_worktree_gets_no_setuid_files(void **state)
+{
+	char path[] = "/dev/shm/cupel-test-XXXXXX", command[128];
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	job_run((struct sandbox_spec){.worktree = path},
+		"cp /bin/true a; chmod 4755 a && echo SETID; chmod 2755 a && echo SETID; "
+		"python3 -c 'import os; os.open(\"b\", os.O_CREAT|os.O_WRONLY, 0o6755)' && echo SETID; true",
+		&job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_null(strstr(job.output, "SETID"));
+	(void)snprintf(command, sizeof(command), "find %s -perm /6000 | grep -q .", path);
+	assert_int_not_equal(system(command), 0);
+	(void)snprintf(command, sizeof(command), "rm -r %s", path);
+	assert_int_equal(system(command), 0);
+}
+
+static void a_worktree_that_is_a_link_is_refused(void **state)
+{
+	(void)state;
+	(void)unlink("/dev/shm/cupel-test-link");
+	assert_int_equal(symlink("/etc", "/dev/shm/cupel-test-link"), 0);
+	job_run((struct sandbox_spec){.worktree = "/dev/shm/cupel-test-link"}, "echo ran", &job);
+	assert_verdict(&job, SANDBOX_ERRORED);
+	assert_non_null(strstr(job.outcome.reason, "symbolic link"));
+	assert_int_equal(unlink("/dev/shm/cupel-test-link"), 0);
+	job_run((struct sandbox_spec){.worktree = "/nonexistent"}, "echo ran", &job);
+	assert_non_null(strstr(job.outcome.reason, "No such file"));
+}
+
+static void binds_show_and_hide(void **state)
+{
+	const struct sandbox_bind binds[] = {{.from = "/etc/fstab", .to = "/opt/a/fstab"},
+					     {.from = "/usr/share", .to = "/share"}};
+
+	(void)state;
+	job_run((struct sandbox_spec){.binds = binds, .bind_count = 2},
+		"ls /opt/a /share | head -3; touch /share/x && echo WROTE; true", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_says(&job, "fstab");
+	assert_null(strstr(job.output, "WROTE"));
+}
+
+static void a_frozen_job_stands_still_and_goes_on(void **state)
+{
+	static const char *const argv[] = {"sh", "-c", "while :; do echo x; done", NULL};
+	struct sandbox_spec spec = {.argv = argv, .limits = {.wall_ms = 30000, .output = 1 << 30}};
+	struct sandbox_usage before, after;
+	owned(sandbox) *s = NULL;
+
+	(void)state;
+	NEEDS(SANDBOX_CAN_FREEZE);
+	assert_int_equal(sandbox_start(&spec, &s, NULL), 0);
+	do
+		(void)sandbox_step(s, NULL), sandbox_usage(s, &before);
+	while (before.output_bytes < 1000);
+	assert_int_equal(sandbox_freeze(s, true, NULL), 0);
+	for (int quiet = 0; quiet < 3;) { /* what is in the pipe still comes */
+		struct pollfd wait = {.fd = sandbox_fd(s), .events = POLLIN};
+
+		quiet = poll(&wait, 1, 20) == 0 ? quiet + 1 : 0;
+		(void)sandbox_step(s, NULL);
+	}
+	sandbox_usage(s, &before);
+	assert_int_equal(sandbox_freeze(s, false, NULL), 0);
+	do
+		(void)sandbox_step(s, NULL), sandbox_usage(s, &after);
+	while (after.output_bytes == before.output_bytes);
+	sandbox_kill(s, "enough");
+}
+
+static void a_frozen_job_can_be_killed(void **state)
+{
+	static const char *const argv[] = {"sleep", "60", NULL};
+	struct sandbox_spec spec = {.argv = argv, .limits = {.wall_ms = 30000}};
+	struct sandbox *s = NULL;
+
+	(void)state;
+	NEEDS(SANDBOX_CAN_FREEZE);
+	assert_int_equal(sandbox_start(&spec, &s, NULL), 0);
+	assert_int_equal(sandbox_freeze(s, true, NULL), 0);
+	sandbox_free(s); /* returns */
+}
+
+static void limits_change_while_it_runs(void **state)
+{
+	static const char *const argv[] = {"sleep", "60", NULL};
+	struct sandbox_spec spec = {.argv = argv, .limits = {.wall_ms = 60000}};
+	struct sandbox_limits less = {.wall_ms = 50, .memory = 64 << 20};
+	struct sandbox_outcome o;
+	struct sandbox *s = NULL;
+
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY);
+	assert_int_equal(sandbox_start(&spec, &s, NULL), 0);
+	assert_int_equal(sandbox_set_limits(s, &less, NULL), 0);
+	while (sandbox_step(s, NULL) != 1) {
+		struct pollfd wait = {.fd = sandbox_fd(s), .events = POLLIN};
+
+		(void)poll(&wait, 1, 1000);
+	}
+	sandbox_outcome(s, &o);
+	assert_int_equal(o.verdict, SANDBOX_TIMED_OUT);
+	sandbox_free(s);
+}
+
+static void a_cancelled_job_says_by_whom(void **state)
+{
+	static const char *const argv[] = {"sleep", "60", NULL};
+	struct sandbox_spec spec = {.argv = argv};
+	struct sandbox_outcome o;
+	struct sandbox *s = NULL;
+
+	(void)state;
+	assert_int_equal(sandbox_start(&spec, &s, NULL), 0);
+	sandbox_kill(s, "superseded by run 7");
+	while (sandbox_step(s, NULL) != 1) {
+		struct pollfd wait = {.fd = sandbox_fd(s), .events = POLLIN};
+
+		(void)poll(&wait, 1, 1000);
+	}
+	sandbox_outcome(s, &o);
+	assert_int_equal(o.verdict, SANDBOX_CANCELLED);
+	assert_string_equal(o.reason, "cancelled: superseded by run 7");
+	sandbox_free(s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_job_passes_or_fails_by_its_status),
+		cmocka_unit_test(a_user_gets_the_same_walls),
+		cmocka_unit_test(wall_time_ends_a_job),
+		cmocka_unit_test(silence_ends_a_job_but_output_keeps_it_alive),
+		cmocka_unit_test(the_memory_limit_kills_and_says_how_much),
+		cmocka_unit_test(files_in_tmp_are_memory),
+		cmocka_unit_test(forks_past_the_task_limit_are_refused),
+		cmocka_unit_test(a_users_task_limit_holds_without_groups),
+		cmocka_unit_test(processor_time_is_counted_over_all_processes),
+		cmocka_unit_test(bandwidth_is_held),
+		cmocka_unit_test(output_is_cut_at_its_limit_to_the_byte),
+		cmocka_unit_test(open_files_are_limited),
+		cmocka_unit_test(a_private_disk_is_limited),
+		cmocka_unit_test(what_a_user_cannot_hold_is_refused),
+		cmocka_unit_test(the_root_is_made_from_nothing),
+		cmocka_unit_test(nothing_of_the_host_can_be_written),
+		cmocka_unit_test(the_job_has_three_descriptors_and_no_input),
+		cmocka_unit_test(the_environment_is_a_list),
+		cmocka_unit_test(the_first_process_tells_nothing_about_the_caller),
+		cmocka_unit_test(loopback_works_and_nothing_else_does),
+		cmocka_unit_test(denied_calls_are_named_with_a_hint),
+		cmocka_unit_test(nested_lets_a_suite_sandbox_itself),
+		cmocka_unit_test(nothing_survives_its_job),
+		cmocka_unit_test(a_missing_command_is_127_and_no_fault_of_the_box),
+		cmocka_unit_test(a_worktree_is_written_as_its_owner),
+		cmocka_unit_test(roots_worktree_gets_no_setuid_files),
+		cmocka_unit_test(a_worktree_that_is_a_link_is_refused),
+		cmocka_unit_test(binds_show_and_hide),
+		cmocka_unit_test(a_frozen_job_stands_still_and_goes_on),
+		cmocka_unit_test(a_frozen_job_can_be_killed),
+		cmocka_unit_test(limits_change_while_it_runs),
+		cmocka_unit_test(a_cancelled_job_says_by_whom),
+	};
+
+	if (geteuid() != 0) {
+		print_message("SKIP test_jobs: needs root\n");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
