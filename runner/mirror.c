@@ -1,0 +1,136 @@
+#include "runner/mirror.h"
+
+#include "base/fd.h"
+#include "proto/digest.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LOCK_LOOK_MS 20
+
+/* The path of a repository on this box, or NULL. */
+static const char *local_path(const char *repository)
+{
+	if (strncmp(repository, "file://", 7) == 0)
+		repository += 7;
+	return *repository == '/' ? repository : NULL;
+}
+
+static bool is_remote(const char *repository)
+{
+	static const char *const schemes[] = {"https://", "http://", "git://", "ssh://", NULL};
+	const char *colon = strchr(repository, ':'), *at = strchr(repository, '@');
+	const char *slash = strchr(repository, '/');
+
+	for (const char *const *s = schemes; *s; s++)
+		if (strncmp(repository, *s, strlen(*s)) == 0)
+			return true;
+	/* user@host:path */
+	return *repository != '-' && at && colon && at < colon && at != repository &&
+	       (!slash || colon < slash) && strncmp(colon, "::", 2) != 0;
+}
+
+static int mirror_name(const char *url, char out[40], struct error *err)
+{
+	owned(digest) *d = digest_new();
+	uint8_t sum[DIGEST_SIZE];
+
+	if (!d || digest_add(d, url, strlen(url)) < 0 || digest_get(d, sum) < 0)
+		return error_set(err, ENOMEM, "name the mirror of %.200s", url);
+	for (size_t i = 0; i < 16; i++)
+		(void)snprintf(out + 2 * i, 3, "%02x", sum[i]);
+	return 0;
+}
+
+/* Another attempt may be fetching: wait for it. */
+static int take_turn(const struct mirror_spec *spec, int dir, const char *name, struct error *err)
+{
+	for (;;) {
+		int fd = fd_lock(dir, name);
+
+		if (fd >= 0)
+			return fd;
+		if (fd != -EWOULDBLOCK)
+			return error_set(err, -fd, "lock %s/%s", spec->mirrors, name);
+		if (spec->stop && spec->stop(spec->context))
+			return error_say(err, ECANCELED, "the fetch was stopped");
+		(void)poll(NULL, 0, LOCK_LOOK_MS);
+	}
+}
+
+static bool is_full_id(const char *revision)
+{
+	size_t length = strlen(revision);
+
+	return (length == 40 || length == 64) && strspn(revision, "0123456789abcdef") == length;
+}
+
+/* A commit that came with an earlier fetch needs no other. */
+static bool find_there(const struct mirror_spec *spec, const char *path, struct git **out,
+		       struct git_commit *commit)
+{
+	owned(git) *g = NULL;
+
+	if (!is_full_id(spec->revision) || git_open(path, &g, NULL) < 0 ||
+	    git_resolve(g, spec->revision, commit, NULL) < 0)
+		return false;
+	*out = give(g);
+	return true;
+}
+
+static int open_remote(const struct mirror_spec *spec, struct git **out, struct git_commit *commit,
+		       struct error *err)
+{
+	char name[40], lock[48], path[PATH_MAX];
+	owned_fd dir = -1, turn = -1;
+	int rc = mirror_name(spec->repository, name, err);
+
+	if (rc < 0)
+		return rc;
+	(void)snprintf(lock, sizeof(lock), "%s.lock", name);
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s.git", spec->mirrors, name) >= sizeof(path))
+		return error_set(err, ENAMETOOLONG, "open mirror below %s", spec->mirrors);
+	if (find_there(spec, path, out, commit))
+		return 0;
+	dir = fd_make_path(spec->mirrors, 0700, err);
+	if (dir < 0)
+		return dir;
+	turn = take_turn(spec, dir, lock, err);
+	if (turn < 0)
+		return turn;
+	if (find_there(spec, path, out, commit)) /* it came while we waited */
+		return 0;
+	rc = git_fetch(path, spec->repository, spec->stop, spec->context, err);
+	if (rc == 0)
+		rc = git_open(path, out, err);
+	return rc < 0 ? rc : git_resolve(*out, spec->revision, commit, err);
+}
+
+int mirror_open(const struct mirror_spec *spec, struct git **out, struct git_commit *commit,
+		bool *copied, struct error *err)
+{
+	const char *path = local_path(spec->repository);
+	owned(git) *g = NULL;
+	int rc;
+
+	*copied = !path;
+	if (path) {
+		rc = git_open(path, &g, err);
+		if (rc == 0)
+			rc = git_resolve(g, spec->revision, commit, err);
+	} else if (is_remote(spec->repository)) {
+		rc = open_remote(spec, &g, commit, err);
+	} else {
+		rc = error_say(err, EINVAL,
+			       "'%.200s' is no repository that can be fetched: give an absolute path, "
+			       "or a URL of https, http, git or ssh",
+			       spec->repository);
+	}
+	if (rc < 0)
+		return rc;
+	*out = give(g);
+	return 0;
+}
