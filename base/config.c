@@ -1,7 +1,6 @@
 #include "base/config.h"
 
 #include "base/fd.h"
-#include "base/units.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -9,417 +8,381 @@
 #include <string.h>
 #include <yaml.h>
 
-#define CONFIG_FILE_MAX ((size_t)1 << 20)
+/* A file's owner writes it by hand; a megabyte is far more than that. */
+#define FILE_MAX ((size_t)1 << 20)
 
-/* One parse: the parser, and the containers that are open, outermost first. */
-struct reading {
+struct reader {
 	const char *name;
 	struct error *err;
-	yaml_parser_t parser;
-	struct {
-		struct config *node;
-		struct config *last; /* its newest member */
-		char *key;           /* read, and waiting for its value; owned */
-	} open[CONFIG_DEPTH_MAX];
-	int depth;
+	yaml_parser_t yaml;
+	yaml_event_t event; /* the current one */
 	size_t nodes;
-	struct config *root;
 };
 
-static int complain_at(const struct reading *r, yaml_mark_t at, const char *sentence)
+struct place {
+	unsigned line, column; /* from 1 */
+};
+
+static struct place place_of_mark(const yaml_mark_t *mark)
 {
-	return error_say(r->err, EINVAL, "%s:%zu:%zu: %s", r->name, at.line + 1, at.column + 1, sentence);
+	return (struct place){(unsigned)mark->line + 1, (unsigned)mark->column + 1};
 }
 
-void config_free(struct config *c)
+static int complain_at(const char *name, struct place at, struct error *err, const char *format,
+		       va_list args)
 {
-	while (c) {
-		struct config *next = c->next;
+	char sentence[sizeof(err->text)];
 
-		config_free(c->first); /* as deep as CONFIG_DEPTH_MAX */
-		free(c->key);
-		free(c->text);
-		free(c);
-		c = next;
-	}
+	(void)vsnprintf(sentence, sizeof(sentence), format, args); /* cut when too long */
+	return error_say(err, EINVAL, "%.200s:%u:%u: %s", name, at.line, at.column, sentence);
 }
 
-const struct config *config_get(const struct config *map, const char *key)
+int config_complain(const char *name, const struct config *c, struct error *err, const char *format,
+		    ...)
 {
-	const struct config *c = map && map->kind == CONFIG_MAP ? map->first : NULL;
-
-	while (c && strcmp(c->key, key) != 0)
-		c = c->next;
-	return c;
-}
-
-/* --- building the tree ---------------------------------------------------------------------- */
-
-/* Hangs a new value where the reading stands. The tree owns it, also on failure. */
-static int add(struct reading *r, enum config_kind kind, yaml_mark_t at, struct config **out)
-{
-	owned(config) *c = calloc(1, sizeof(*c));
-
-	if (!c)
-		return error_set(r->err, ENOMEM, "read %s", r->name);
-	if (++r->nodes > CONFIG_NODES_MAX)
-		return complain_at(r, at, "too many values in one file");
-	c->kind = kind;
-	c->line = (unsigned)at.line + 1;
-	c->column = (unsigned)at.column + 1;
-	*out = c;
-	if (r->depth == 0) {
-		if (r->root)
-			return complain_at(r, at, "only one document is allowed in a file");
-		r->root = give(c);
-		return 0;
-	}
-	c->key = give(r->open[r->depth - 1].key);
-	if (r->open[r->depth - 1].last)
-		r->open[r->depth - 1].last->next = c;
-	else
-		r->open[r->depth - 1].node->first = c;
-	r->open[r->depth - 1].last = c;
-	r->open[r->depth - 1].node->count++;
-	(void)give(c);
-	return 0;
-}
-
-static int open_container(struct reading *r, enum config_kind kind, const yaml_event_t *event)
-{
-	struct config *c;
+	va_list args;
 	int rc;
 
-	if (r->depth && r->open[r->depth - 1].node->kind == CONFIG_MAP && !r->open[r->depth - 1].key)
-		return complain_at(r, event->start_mark, "a key must be a plain string");
-	if (r->depth == CONFIG_DEPTH_MAX)
-		return complain_at(r, event->start_mark, "nested too deeply");
-	rc = add(r, kind, event->start_mark, &c);
-	if (rc < 0)
-		return rc;
-	r->open[r->depth].node = c;
-	r->open[r->depth].last = NULL;
-	r->open[r->depth].key = NULL;
-	r->depth++;
-	return 0;
+	va_start(args, format);
+	rc = complain_at(name, (struct place){c->line, c->column}, err, format, args);
+	va_end(args);
+	return rc;
 }
 
-/* The scalar's text; NULs have no place in any of our files. */
-static int scalar_text(struct reading *r, const yaml_event_t *event, char **out)
+static int __attribute__((format(printf, 3, 4)))
+refuse(struct reader *r, struct place at, const char *format, ...)
 {
-	size_t length = event->data.scalar.length;
-
-	if (memchr(event->data.scalar.value, '\0', length))
-		return complain_at(r, event->start_mark, "a NUL character is not allowed");
-	*out = strndup((const char *)event->data.scalar.value, length);
-	return *out ? 0 : error_set(r->err, ENOMEM, "read %s", r->name);
-}
-
-static int take_key(struct reading *r, const yaml_event_t *event, char *text)
-{
-	const struct config *twin = config_get(r->open[r->depth - 1].node, text);
-	char sentence[160];
-
-	if (twin) {
-		(void)snprintf(sentence, sizeof(sentence), "'%.60s' is given twice, first in line %u", text,
-			       twin->line);
-		free(text);
-		return complain_at(r, event->start_mark, sentence);
-	}
-	r->open[r->depth - 1].key = text;
-	return 0;
-}
-
-static int take_scalar(struct reading *r, const yaml_event_t *event)
-{
-	bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-	struct config *c;
-	owned_str *text = NULL;
+	va_list args;
 	int rc;
 
-	if (event->data.scalar.anchor)
-		return complain_at(r, event->start_mark, "anchors (&name) are not allowed; write the value out");
-	if (event->data.scalar.tag)
-		return complain_at(r, event->start_mark, "tags (!name) are not allowed");
-	rc = scalar_text(r, event, &text);
-	if (rc < 0)
-		return rc;
-	if (r->depth && r->open[r->depth - 1].node->kind == CONFIG_MAP && !r->open[r->depth - 1].key)
-		return take_key(r, event, give(text));
-	rc = add(r, CONFIG_SCALAR, event->start_mark, &c);
-	if (rc < 0)
-		return rc;
-	c->text = give(text);
-	c->quoted = !plain;
+	va_start(args, format);
+	rc = complain_at(r->name, at, r->err, format, args);
+	va_end(args);
+	return rc;
+}
+
+/* --- text: UTF-8 without NULs --- */
+
+/* The length of the character at `at`, 0 when there is none: overlong forms, halves of pairs and
+ * what lies beyond Unicode aren't characters. */
+static size_t utf8_length(const unsigned char *at, size_t left)
+{
+	static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+	size_t length = at[0] < 0x80             ? 1
+			: (at[0] & 0xe0) == 0xc0 ? 2
+			: (at[0] & 0xf0) == 0xe0 ? 3
+			: (at[0] & 0xf8) == 0xf0 ? 4
+						 : 0;
+	uint32_t value;
+
+	if (length <= 1)
+		return length;
+	if (length > left)
+		return 0;
+	value = at[0] & (0xffu >> (length + 1));
+	for (size_t i = 1; i < length; i++) {
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+		value = value << 6 | (at[i] & 0x3f);
+	}
+	if (value < smallest[length] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
+		return 0;
+	return length;
+}
+
+/* libyaml tells such mistakes by the byte's offset alone, so they are found here. */
+static int check_text(struct reader *r, const unsigned char *bytes, size_t length)
+{
+	struct place at = {1, 1};
+
+	for (size_t i = 0; i < length;) {
+		size_t step = utf8_length(bytes + i, length - i);
+		unsigned char c = bytes[i];
+
+		if (!step)
+			return refuse(r, at, "this is not UTF-8 text (byte 0x%02x)", c);
+		if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f)
+			return refuse(r, at, "a control character (0x%02x) is not allowed", c);
+		at.column++;
+		if (c == '\n')
+			at = (struct place){at.line + 1, 1};
+		i += step;
+	}
 	return 0;
 }
 
-/* --- the events of libyaml ------------------------------------------------------------------- */
+/* --- events into a tree --- */
 
-static int take_event(struct reading *r, const yaml_event_t *event)
+static int next_event(struct reader *r)
 {
-	switch (event->type) {
-	case YAML_SCALAR_EVENT:
-		return take_scalar(r, event);
-	case YAML_MAPPING_START_EVENT:
-		if (event->data.mapping_start.anchor)
-			return complain_at(r, event->start_mark,
-					   "anchors (&name) are not allowed; write the value out");
-		if (event->data.mapping_start.tag)
-			return complain_at(r, event->start_mark, "tags (!name) are not allowed");
-		return open_container(r, CONFIG_MAP, event);
-	case YAML_SEQUENCE_START_EVENT:
-		if (event->data.sequence_start.anchor)
-			return complain_at(r, event->start_mark,
-					   "anchors (&name) are not allowed; write the value out");
-		if (event->data.sequence_start.tag)
-			return complain_at(r, event->start_mark, "tags (!name) are not allowed");
-		return open_container(r, CONFIG_LIST, event);
-	case YAML_MAPPING_END_EVENT:
-	case YAML_SEQUENCE_END_EVENT:
-		r->depth--;
+	struct place at;
+
+	yaml_event_delete(&r->event);
+	if (yaml_parser_parse(&r->yaml, &r->event))
 		return 0;
-	case YAML_ALIAS_EVENT:
-		return complain_at(r, event->start_mark, "aliases (*name) are not allowed; write the value out");
-	case YAML_DOCUMENT_START_EVENT:
-		if (r->root)
-			return complain_at(r, event->start_mark, "only one document is allowed in a file");
-		return 0;
-	default:
-		return 0;
-	}
+	if (r->yaml.error == YAML_MEMORY_ERROR)
+		return error_set(r->err, ENOMEM, "read %.200s", r->name);
+	at = place_of_mark(&r->yaml.problem_mark);
+	if (r->yaml.error == YAML_READER_ERROR) /* it tells no place */
+		at = place_of_mark(&r->yaml.mark);
+	return refuse(r, at, "%s", r->yaml.problem ? r->yaml.problem : "this is not YAML");
 }
 
-static int tell_parser_error(const struct reading *r)
+static int refuse_extras(struct reader *r, struct place at, const yaml_char_t *anchor,
+			 const yaml_char_t *tag)
 {
-	const yaml_parser_t *p = &r->parser;
-	const char *problem = p->problem ? p->problem : "cannot be read as YAML";
-
-	if (p->error == YAML_MEMORY_ERROR)
-		return error_set(r->err, ENOMEM, "read %s", r->name);
-	if (p->error == YAML_READER_ERROR)
-		return error_say(r->err, EINVAL, "%s: at byte %zu: %s", r->name, p->problem_offset, problem);
-	return complain_at(r, p->problem_mark, problem);
+	if (anchor)
+		return refuse(r, at, "anchors (&name) are not allowed: write it out");
+	if (tag)
+		return refuse(r, at, "tags (!name) are not allowed: quote it if it is text");
+	return 0;
 }
 
-static int read_events(struct reading *r)
+static int parse_scalar(struct reader *r, struct config *c)
 {
+	const char *value = (const char *)r->event.data.scalar.value;
+	size_t length = r->event.data.scalar.length;
+
+	if (memchr(value, '\0', length))
+		return refuse(r, (struct place){c->line, c->column}, "a text can't hold a NUL");
+	c->kind = CONFIG_SCALAR;
+	c->quoted = r->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
+	c->text = strndup(value, length);
+	return c->text ? 0 : error_set(r->err, ENOMEM, "read %.200s", r->name);
+}
+
+static bool has_control(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			return true;
+	return false;
+}
+
+/* The current event is a member's name; it goes into `c`. */
+static int parse_key(struct reader *r, struct config *c)
+{
+	struct place at = place_of_mark(&r->event.start_mark);
+	struct config key = {.line = at.line, .column = at.column};
+	int rc;
+
+	c->key_line = at.line;
+	c->key_column = at.column;
+	if (r->event.type != YAML_SCALAR_EVENT)
+		return refuse(r, at, "a name must be a plain text");
+	rc = refuse_extras(r, at, r->event.data.scalar.anchor, r->event.data.scalar.tag);
+	if (rc == 0)
+		rc = parse_scalar(r, &key);
+	if (rc < 0)
+		return rc;
+	c->key = key.text;
+	if (!*c->key || has_control(c->key))
+		return refuse(r, at, "a name must be a plain text%s",
+			      *c->key ? ", without line breaks" : "; this one is empty");
+	return 0;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct config *left = *(const struct config *const *)a;
+	const struct config *right = *(const struct config *const *)b;
+	int order = strcmp(left->key, right->key);
+
+	if (order != 0)
+		return order;
+	if (left->key_line != right->key_line)
+		return left->key_line < right->key_line ? -1 : 1;
+	return left->key_column < right->key_column ? -1 : 1;
+}
+
+/* By sorting, for a stranger may write a map of twenty thousand names. */
+static int check_duplicates(struct reader *r, const struct config *map)
+{
+	struct config **sorted;
+	size_t i = 0;
+	int rc = 0;
+
+	if (map->count < 2)
+		return 0;
+	sorted = calloc(map->count, sizeof(*sorted));
+	if (!sorted)
+		return error_set(r->err, ENOMEM, "read %.200s", r->name);
+	for (struct config *c = map->first; c; c = c->next)
+		sorted[i++] = c;
+	qsort(sorted, map->count, sizeof(*sorted), compare_keys);
+	for (i = 1; i < map->count && rc == 0; i++)
+		if (strcmp(sorted[i - 1]->key, sorted[i]->key) == 0)
+			rc = refuse(r, (struct place){sorted[i]->key_line, sorted[i]->key_column},
+				    "'%.60s' stands here a second time, after line %u",
+				    sorted[i]->key, sorted[i - 1]->key_line);
+	free(sorted);
+	return rc;
+}
+
+static int parse_node(struct reader *r, struct config *c, unsigned depth);
+
+/* The members of `c`, up to `end`; each is hung into the tree before it is read, so that the tree
+ * owns it whatever happens. */
+static int parse_members(struct reader *r, struct config *c, yaml_event_type_t end, unsigned depth)
+{
+	struct config **tail = &c->first;
+
 	for (;;) {
-		yaml_event_t event;
-		bool end;
-		int rc;
+		struct config *member;
+		int rc = next_event(r);
 
-		if (!yaml_parser_parse(&r->parser, &event))
-			return tell_parser_error(r);
-		end = event.type == YAML_STREAM_END_EVENT;
-		rc = take_event(r, &event);
-		yaml_event_delete(&event);
-		if (rc < 0 || end)
+		if (rc < 0 || r->event.type == end)
 			return rc;
+		member = calloc(1, sizeof(*member));
+		if (!member)
+			return error_set(r->err, ENOMEM, "read %.200s", r->name);
+		*tail = member;
+		tail = &member->next;
+		c->count++;
+		if (c->kind == CONFIG_MAP) {
+			rc = parse_key(r, member);
+			if (rc == 0)
+				rc = next_event(r);
+		}
+		if (rc == 0)
+			rc = parse_node(r, member, depth + 1);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+static int parse_list(struct reader *r, struct config *c, unsigned depth)
+{
+	c->kind = CONFIG_LIST;
+	return parse_members(r, c, YAML_SEQUENCE_END_EVENT, depth);
+}
+
+static int parse_map(struct reader *r, struct config *c, unsigned depth)
+{
+	int rc;
+
+	c->kind = CONFIG_MAP;
+	rc = parse_members(r, c, YAML_MAPPING_END_EVENT, depth);
+	return rc < 0 ? rc : check_duplicates(r, c);
+}
+
+/* The current event begins a value; it goes into `c`. */
+static int parse_node(struct reader *r, struct config *c, unsigned depth)
+{
+	const yaml_event_t *e = &r->event;
+	struct place at = place_of_mark(&e->start_mark);
+	int rc;
+
+	c->line = at.line;
+	c->column = at.column;
+	if (e->type == YAML_ALIAS_EVENT)
+		return refuse(r, at, "aliases (*name) are not allowed: write it out");
+	if (depth > CONFIG_DEPTH_MAX)
+		return refuse(r, at, "more than %d levels", CONFIG_DEPTH_MAX);
+	if (++r->nodes > CONFIG_NODES_MAX)
+		return refuse(r, at, "more than %d values", CONFIG_NODES_MAX);
+	if (e->type == YAML_SCALAR_EVENT) {
+		rc = refuse_extras(r, at, e->data.scalar.anchor, e->data.scalar.tag);
+		return rc < 0 ? rc : parse_scalar(r, c);
+	}
+	if (e->type == YAML_SEQUENCE_START_EVENT) {
+		rc = refuse_extras(r, at, e->data.sequence_start.anchor,
+				   e->data.sequence_start.tag);
+		return rc < 0 ? rc : parse_list(r, c, depth);
+	}
+	rc = refuse_extras(r, at, e->data.mapping_start.anchor, e->data.mapping_start.tag);
+	return rc < 0 ? rc : parse_map(r, c, depth);
+}
+
+/* Stream start, at most one document, stream end. */
+static int parse_stream(struct reader *r, struct config *root)
+{
+	int rc = next_event(r); /* the stream's start */
+
+	if (rc == 0)
+		rc = next_event(r);
+	if (rc < 0 || r->event.type == YAML_STREAM_END_EVENT)
+		return rc;
+	if (r->event.data.document_start.version_directive ||
+	    r->event.data.document_start.tag_directives.start !=
+		    r->event.data.document_start.tag_directives.end)
+		return refuse(r, place_of_mark(&r->event.start_mark),
+			      "directives (%%NAME) are not allowed");
+	rc = next_event(r);
+	if (rc == 0)
+		rc = parse_node(r, root, 1);
+	if (rc == 0)
+		rc = next_event(r); /* the document's end */
+	if (rc == 0)
+		rc = next_event(r);
+	if (rc == 0 && r->event.type != YAML_STREAM_END_EVENT)
+		rc = refuse(r, place_of_mark(&r->event.start_mark),
+			    "a second document: one file holds one");
+	return rc;
+}
+
+/* A document of nothing but comments is an empty map. */
+static void empty_is_a_map(struct config *root)
+{
+	if (root->kind == CONFIG_SCALAR && (!root->text || (!*root->text && !root->quoted))) {
+		free(root->text);
+		*root = (struct config){.kind = CONFIG_MAP, .line = 1, .column = 1};
 	}
 }
 
 int config_parse(const char *name, const void *bytes, size_t length, struct config **out,
 		 struct error *err)
 {
-	struct reading r = {.name = name, .err = err};
+	owned(config) *root = calloc(1, sizeof(*root));
+	struct reader r = {.name = name, .err = err};
 	int rc;
 
-	if (length && memchr(bytes, '\0', length))
-		return error_say(err, EINVAL, "%s: it holds a NUL character; it must be text", name);
-	if (!yaml_parser_initialize(&r.parser))
-		return error_set(err, ENOMEM, "read %s", name);
-	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&r.parser, bytes ? bytes : (const void *)"", length);
-	rc = read_events(&r);
-	yaml_parser_delete(&r.parser);
-	for (int i = 0; i < CONFIG_DEPTH_MAX; i++)
-		free(r.open[i].key);
-	if (rc == 0 && !r.root) {
-		r.root = calloc(1, sizeof(*r.root));
-		if (!r.root)
-			return error_set(err, ENOMEM, "read %s", name);
-		r.root->kind = CONFIG_MAP;
-		r.root->line = r.root->column = 1;
-	}
+	if (!root)
+		return error_set(err, ENOMEM, "read %.200s", name);
+	rc = check_text(&r, bytes, length);
 	if (rc < 0)
-		config_free(r.root);
-	else
-		*out = r.root;
-	return rc;
+		return rc;
+	if (!yaml_parser_initialize(&r.yaml))
+		return error_set(err, ENOMEM, "read %.200s", name);
+	yaml_parser_set_encoding(&r.yaml, YAML_UTF8_ENCODING);
+	yaml_parser_set_input_string(&r.yaml, length ? bytes : (const void *)"", length);
+	rc = parse_stream(&r, root);
+	yaml_event_delete(&r.event);
+	yaml_parser_delete(&r.yaml);
+	if (rc < 0)
+		return rc;
+	empty_is_a_map(root);
+	*out = give(root);
+	return 0;
 }
 
 int config_read(const char *path, struct config **out, struct error *err)
 {
-	owned_buffer bytes = {0};
-	owned_fd dir = -1;
-	const char *slash = strrchr(path, '/');
-	owned_str *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-	int rc;
+	owned_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	owned_str *bytes = malloc(FILE_MAX + 1);
+	ssize_t length;
 
-	if (!folder)
-		return error_set(err, ENOMEM, "read %s", path);
-	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return error_set(err, errno, "read %s", path);
-	rc = fd_read_file(dir, slash ? slash + 1 : path, CONFIG_FILE_MAX, &bytes);
-	if (rc < 0)
-		return error_set(err, -rc, "read %s", path);
-	return config_parse(path, bytes.data, bytes.length, out, err);
+	if (fd < 0)
+		return error_set(err, errno, "open %.200s", path);
+	if (!bytes)
+		return error_set(err, ENOMEM, "read %.200s", path);
+	length = fd_read_all(fd, bytes, FILE_MAX + 1);
+	if (length < 0)
+		return error_set(err, (int)-length, "read %.200s", path);
+	if ((size_t)length > FILE_MAX)
+		return error_say(err, EFBIG, "%.200s: more than 1 MiB is not read", path);
+	return config_parse(path, bytes, (size_t)length, out, err);
 }
 
-/* --- complaints ------------------------------------------------------------------------------ */
-
-int config_complain(const char *name, const struct config *c, struct error *err, const char *format, ...)
+void config_free(struct config *c)
 {
-	char sentence[320];
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(sentence, sizeof(sentence), format, args); /* cut when too long */
-	va_end(args);
-	return error_say(err, EINVAL, "%s:%u:%u: %s", name, c->line, c->column, sentence);
-}
-
-/* Edit distance of two short words, for "did you mean". */
-static unsigned distance(const char *a, const char *b)
-{
-	unsigned row[33];
-	size_t la = strlen(a), lb = strlen(b);
-
-	if (la > 32 || lb > 32)
-		return 99;
-	for (unsigned j = 0; j <= lb; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= la; i++) {
-		unsigned corner = row[0];
-
-		row[0] = (unsigned)i;
-		for (size_t j = 1; j <= lb; j++) {
-			unsigned change = corner + (a[i - 1] != b[j - 1]);
-			unsigned best = row[j] + 1 < row[j - 1] + 1 ? row[j] + 1 : row[j - 1] + 1;
-
-			corner = row[j];
-			row[j] = change < best ? change : best;
-		}
+	if (!c)
+		return;
+	for (struct config *member = c->first, *next; member; member = next) {
+		next = member->next;
+		config_free(member);
 	}
-	return row[lb];
-}
-
-static const char *nearest(const char *word, const char *const *known)
-{
-	const char *best = NULL;
-	unsigned least = 3; /* farther than two edits is another word */
-
-	for (; *known; known++)
-		if (distance(word, *known) < least) {
-			least = distance(word, *known);
-			best = *known;
-		}
-	return best;
-}
-
-static int complain_unknown(const char *name, const struct config *c, const char *const *known,
-			    struct error *err)
-{
-	owned_buffer list = {0};
-	const char *near = nearest(c->key, known);
-
-	if (near)
-		return config_complain(name, c, err, "unknown key '%.60s'; did you mean '%s'?", c->key, near);
-	for (; *known; known++)
-		(void)buffer_printf(&list, "%s%s", list.length ? ", " : "", *known); /* shorter on ENOMEM */
-	return config_complain(name, c, err, "unknown key '%.60s'; known are: %s", c->key,
-			       list.data ? list.data : "none");
-}
-
-int config_check_keys(const char *name, const struct config *map, const char *const *known,
-		      struct error *err)
-{
-	if (map->kind != CONFIG_MAP)
-		return config_complain(name, map, err, "expected `key: value` lines");
-	for (const struct config *c = map->first; c; c = c->next) {
-		const char *const *k = known;
-
-		while (*k && strcmp(*k, c->key) != 0)
-			k++;
-		if (!*k)
-			return complain_unknown(name, c, known, err);
-	}
-	return 0;
-}
-
-/* --- typed readings -------------------------------------------------------------------------- */
-
-int config_as_string(const char *name, const struct config *c, const char **out, struct error *err)
-{
-	if (c->kind != CONFIG_SCALAR)
-		return config_complain(name, c, err, "'%.60s' must be a single value, not a %s",
-				       c->key ? c->key : "it", c->kind == CONFIG_LIST ? "list" : "map");
-	*out = c->text;
-	return 0;
-}
-
-int config_as_bool(const char *name, const struct config *c, bool *out, struct error *err)
-{
-	const char *text;
-	int rc = config_as_string(name, c, &text, err);
-
-	if (rc < 0)
-		return rc;
-	if (c->quoted || (strcmp(text, "true") != 0 && strcmp(text, "false") != 0))
-		return config_complain(name, c, err, "'%.60s' must be true or false", c->key ? c->key : "it");
-	*out = text[0] == 't';
-	return 0;
-}
-
-int config_as_count(const char *name, const struct config *c, uint64_t min, uint64_t max, uint64_t *out,
-		    struct error *err)
-{
-	const char *text;
-	uint64_t n;
-	char *end;
-	int rc = config_as_string(name, c, &text, err);
-
-	if (rc < 0)
-		return rc;
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (c->quoted || text[0] < '0' || text[0] > '9' || *end || errno || n < min || n > max)
-		return config_complain(name, c, err, "'%.60s' must be a whole number from %llu to %llu",
-				       c->key ? c->key : "it", (unsigned long long)min,
-				       (unsigned long long)max);
-	*out = n;
-	return 0;
-}
-
-/* A reading by one of the parsers of units.h. */
-static int as_unit(const char *name, const struct config *c, int (*parse)(const char *, uint64_t *),
-		   const char *expected, uint64_t *out, struct error *err)
-{
-	const char *text;
-	int rc = config_as_string(name, c, &text, err);
-
-	if (rc < 0)
-		return rc;
-	rc = parse(text, out);
-	if (rc < 0)
-		return config_complain(name, c, err, "'%.60s' must be %s%s", c->key ? c->key : "it", expected,
-				       rc == -ERANGE ? "; this one is too large" : "");
-	return 0;
-}
-
-int config_as_size(const char *name, const struct config *c, uint64_t *out, struct error *err)
-{
-	return as_unit(name, c, units_parse_size, "a size as 512M or 2G", out, err);
-}
-
-int config_as_time(const char *name, const struct config *c, uint64_t *out_ms, struct error *err)
-{
-	return as_unit(name, c, units_parse_time, "a time as 90s or 10m", out_ms, err);
-}
-
-int config_as_milli(const char *name, const struct config *c, uint64_t *out, struct error *err)
-{
-	return as_unit(name, c, units_parse_milli, "a number as 2 or 1.5", out, err);
+	free(c->key);
+	free(c->text);
+	free(c);
 }
