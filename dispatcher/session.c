@@ -109,19 +109,12 @@ static bool may_be(struct session *s, Cupel__Role role)
 	const struct dispatcher_options *o = &s->d->options;
 
 	if (!peer->local)
-		return role == peer->role ||
-		       (role == CUPEL__ROLE__ROLE_READER &&
-			(peer->role == CUPEL__ROLE__ROLE_SUBMITTER ||
-			 peer->role == CUPEL__ROLE__ROLE_ADMIN)) ||
-		       (role == CUPEL__ROLE__ROLE_SUBMITTER &&
-			peer->role == CUPEL__ROLE__ROLE_ADMIN);
+		return hello_role_includes(peer->role, role);
 	if (peer->uid == 0 || peer->uid == geteuid())
 		return true;
 	for (size_t i = 0; i < o->allow_uids_count; i++)
 		if (o->allow_uids[i] == peer->uid)
-			return role == CUPEL__ROLE__ROLE_ADMIN ||
-			       role == CUPEL__ROLE__ROLE_SUBMITTER ||
-			       role == CUPEL__ROLE__ROLE_READER;
+			return hello_role_includes(CUPEL__ROLE__ROLE_ADMIN, role);
 	return false;
 }
 
