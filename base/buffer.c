@@ -23,7 +23,8 @@ int buffer_reserve(struct buffer *b, size_t more)
 	if (b->length + more < b->size)
 		return 0;
 	while (size <= b->length + more) /* `<=`: room for the terminator */
-		size *= 2;
+		if (__builtin_mul_overflow(size, 2, &size))
+			return -ENOMEM;
 	data = realloc(b->data, size);
 	if (!data)
 		return -ENOMEM;

@@ -3,7 +3,8 @@
 
 #include <stdint.h>
 
-/* Milliseconds that only grow, counting while the box is suspended (CLOCK_BOOTTIME, clock_gettime(2)). */
+/* Milliseconds that only grow, counting while the box is suspended (CLOCK_BOOTTIME,
+ * clock_gettime(2)). */
 int64_t clock_boot_ms(void);
 int64_t clock_boot_us(void);
 

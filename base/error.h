@@ -3,7 +3,8 @@
 
 #include <errno.h>
 
-/* Zero it before use. `text` is always terminated; a sentence too long for it is cut. */
+/* Zero it before use. `text` is always terminated; a sentence too long for it is cut.
+ * Arguments may point into `text`. */
 struct error {
 	int code; /* a positive errno, 0 while nothing failed */
 	char text[480];
@@ -18,5 +19,6 @@ int error_set(struct error *err, int code, const char *format, ...)
 int error_say(struct error *err, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Puts "PREFIX: " before what `err` says already. Returns -err->code. */
+/* Puts "PREFIX: " before what `err` says already. Returns -err->code, -EIO
+ * when there is no `err` to ask. */
 int error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

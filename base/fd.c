@@ -44,16 +44,10 @@ ssize_t fd_read_all(int fd, void *bytes, size_t length)
 	return (ssize_t)got;
 }
 
-int fd_read_file(int dir, const char *name, size_t max, struct buffer *out)
+static int read_to_end(int fd, size_t max, struct buffer *out)
 {
-	owned_fd fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	size_t start = out->length;
-	struct stat st;
+	size_t left = max;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
 	for (;;) {
 		char chunk[16384];
 		ssize_t n = fd_read_all(fd, chunk, sizeof(chunk));
@@ -61,22 +55,45 @@ int fd_read_file(int dir, const char *name, size_t max, struct buffer *out)
 
 		if (n < 0)
 			return (int)n;
-		if (n == 0)
-			return buffer_append(out, "", 0); /* so that `data` is a string */
-		if (out->length - start + (size_t)n > max)
+		if ((size_t)n > left)
 			return -EFBIG;
-		rc = buffer_append(out, chunk, (size_t)n);
-		if (rc < 0)
+		rc = buffer_append(out, chunk,
+				   (size_t)n); /* nothing, too: `data` is then a string */
+		if (rc < 0 || n == 0)
 			return rc;
+		left -= (size_t)n;
 	}
 }
 
-/* Writes and syncs what is to become the file. */
-static int write_synced(int dir, const char *name, const void *bytes, size_t length, mode_t mode)
+int fd_read_file(int dir, const char *name, size_t max, struct buffer *out)
 {
-	owned_fd fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+	owned_fd fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	size_t start = out->length;
+	struct stat st;
 	int rc;
 
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	rc = read_to_end(fd, max, out);
+	if (rc < 0 && out->data) {
+		out->length = start;
+		out->data[start] = '\0';
+	}
+	return rc;
+}
+
+/* Writes and syncs what is to become the file. What a crash has left there goes first: it may have
+ * another mode, or another name. */
+static int write_synced(int dir, const char *name, const void *bytes, size_t length, mode_t mode)
+{
+	owned_fd fd = -1;
+	int rc;
+
+	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+		return -errno;
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return -errno;
 	rc = fd_write_all(fd, bytes, length);
@@ -108,8 +125,11 @@ int fd_make_path(const char *path, mode_t mode, struct error *err)
 	int fd;
 
 	if (!*path || strlen(path) >= sizeof(copy))
-		return error_set(err, *path ? ENAMETOOLONG : ENOENT, "make directory '%.200s'", path);
+		return error_set(err, *path ? ENAMETOOLONG : ENOENT, "make directory '%.200s'",
+				 path);
 	strcpy(copy, path);
+	for (size_t end = strlen(copy); end > 1 && copy[end - 1] == '/'; end--)
+		copy[end - 1] = '\0'; /* else the last directory would count as one above it */
 	for (char *at = copy + 1; *at; at++) {
 		if (*at != '/')
 			continue;

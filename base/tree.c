@@ -1,11 +1,13 @@
-/* Removes with two levels open at most: whatever lies deeper is first moved up into the top under a
- * made-up name, so that neither descriptors nor stack grow with the depth. */
+/* tree.c - two levels are open at most: what lies deeper and can't be removed at once moves up into
+ * the top under a made-up name, so that neither descriptors nor stack grow with the depth. Each
+ * directory moves once, so the work grows with the number of entries only. */
 #include "base/tree.h"
 
 #include "base/owned.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,155 +15,223 @@
 #include <sys/stat.h>
 
 struct removal {
-	int top; /* the directory that is being removed */
-	dev_t device;
-	const char *name; /* for messages */
-	uint64_t moved;   /* makes the next name */
+	int top;          /* the directory that is being removed; -1 until it is open */
+	const char *name; /* its name */
 	struct error *err;
+	uint64_t mount; /* of the directory that holds the top */
+	uint64_t moved; /* makes the next name */
+	bool removed;   /* something, in this round */
+	int postponed;  /* why a directory couldn't move in this round: -errno, or 0 */
 };
+
+static int fail(struct removal *r, int code, const char *below, const char *name)
+{
+	if (r->top < 0)
+		return error_set(r->err, code, "remove %s", r->name);
+	return error_set(r->err, code, "remove %s/%s%s%s", r->name, below, *below ? "/" : "", name);
+}
+
+/* Which mount `fd` is on. Two bind mounts of one file system share a device, so the device is only
+ * asked where the kernel doesn't number its mounts (before 5.8, statx(2)). */
+static int mount_of(int fd, uint64_t *out)
+{
+	struct statx st;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &st) < 0)
+		return -errno;
+	*out = st.stx_mask & STATX_MNT_ID ? st.stx_mnt_id
+					  : (uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor;
+	return 0;
+}
+
+/* Lets the owner read, search and change the directory behind an O_PATH descriptor, which only
+ * /proc can chmod. What fails here shows itself when the directory is used. */
+static void unlock(int path)
+{
+	char self[48];
+	struct stat st;
+
+	if (fstat(path, &st) < 0 || (st.st_mode & S_IRWXU) == S_IRWXU)
+		return;
+	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", path);
+	(void)chmod(self, (st.st_mode & 07777) | S_IRWXU); /* see above */
+}
+
+/* The directory `name`, readable and on the right mount; -EBUSY when something is mounted there. */
+static int open_directory(const struct removal *r, int dir, const char *name)
+{
+	owned_fd path = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	uint64_t mount;
+	int fd, rc;
+
+	if (path < 0)
+		return -errno;
+	rc = mount_of(path, &mount);
+	if (rc < 0)
+		return rc;
+	if (mount != r->mount)
+		return -EBUSY;
+	unlock(path);
+	fd = openat(path, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
 
 static bool is_dot(const char *name)
 {
-	return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* Opens a directory below `dir` and makes sure that we may change it. */
-static int open_for_removal(struct removal *r, int dir, const char *name)
+/* Removes what isn't a full directory. -ENOTEMPTY: it is one. */
+static int remove_entry(struct removal *r, int dir, const char *name)
 {
-	owned_fd fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0 && errno == EACCES) {
-		owned_fd path = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		char self[64];
-
-		(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", path);
-		if (path >= 0 && chmod(self, 0700) == 0) /* the directory itself: opened without following */
-			fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		else
-			errno = EACCES;
+	if (unlinkat(dir, name, 0) == 0 ||
+	    (errno == EISDIR && unlinkat(dir, name, AT_REMOVEDIR) == 0) || errno == ENOENT) {
+		r->removed = true;
+		return 0;
 	}
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_dev != r->device)
-		return -EBUSY;
-	if ((st.st_mode & 0700) != 0700)
-		(void)fchmod(fd, 0700); /* when it fails, unlinking tells */
-	return give_fd(&fd);
+	return errno == EEXIST ? -ENOTEMPTY : -errno;
 }
 
-/* Moves a full directory into the top, where the next round finds it. */
+/* Moves a full directory into the top, where this or the next round finds it. */
 static int move_up(struct removal *r, int dir, const char *name)
 {
-	char fresh[64];
+	bool unlocked = false;
 
 	for (;;) {
-		(void)snprintf(fresh, sizeof(fresh), ".removed-%llu", (unsigned long long)r->moved++);
-		if (renameat2(dir, name, r->top, fresh, RENAME_NOREPLACE) == 0)
+		char fresh[32];
+
+		(void)snprintf(fresh, sizeof(fresh), ".removed-%" PRIu64, r->moved++);
+		if (renameat(dir, name, r->top, fresh) == 0) {
+			r->removed = true;
 			return 0;
-		if (errno == EACCES) { /* a directory that moves must be writable itself */
-			owned_fd fd = open_for_removal(r, dir, name);
-
-			if (fd >= 0 && renameat2(dir, name, r->top, fresh, RENAME_NOREPLACE) == 0)
-				return 0;
 		}
-		if (errno != EEXIST)
+		if (errno == EACCES && !unlocked) { /* who moves a directory changes its ".." */
+			owned_fd fd = open_directory(r, dir, name);
+
+			if (fd < 0)
+				return fd;
+			unlocked = true;
+		} else if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR) {
 			return -errno;
-	}
-}
-
-/* One entry of `dir`: gone, or (`deep`) moved up. */
-static int remove_entry(struct removal *r, int dir, const struct dirent *e, bool deep, bool *full)
-{
-	if (e->d_type != DT_DIR && unlinkat(dir, e->d_name, 0) == 0)
-		return 0;
-	if (e->d_type != DT_DIR && errno != EISDIR && errno != EPERM)
-		return errno == ENOENT ? 0 : -errno;
-	if (unlinkat(dir, e->d_name, AT_REMOVEDIR) == 0 || errno == ENOENT)
-		return 0;
-	if (errno != ENOTEMPTY && errno != EEXIST)
-		return -errno;
-	*full = true;
-	return deep ? move_up(r, dir, e->d_name) : 0;
-}
-
-typedef int (*entry_fn)(struct removal *r, int dir, const struct dirent *e, bool *full);
-
-static int each_entry(struct removal *r, int dir, entry_fn fn, bool *full)
-{
-	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *list = copy < 0 ? NULL : fdopendir(copy);
-	struct dirent *e;
-	int rc = 0;
-
-	if (!list) {
-		rc = -errno;
-		if (copy >= 0)
-			(void)close(copy);
-		return rc;
-	}
-	while (rc == 0 && (errno = 0, e = readdir(list)))
-		if (!is_dot(e->d_name)) {
-			rc = fn(r, dir, e, full);
-			if (rc < 0)
-				(void)error_set(r->err, -rc, "remove %s: %s", r->name, e->d_name);
 		}
-	if (rc == 0 && errno)
-		rc = error_set(r->err, errno, "remove %s", r->name);
+	}
+}
+
+/* No room for one more name in the top; when others have gone there will be. */
+static bool is_full(int rc)
+{
+	return rc == -EMLINK || rc == -ENOSPC || rc == -EDQUOT;
+}
+
+/* Empties `below`, an entry of the top, open as `list`. */
+static int drain(struct removal *r, const char *below, DIR *list)
+{
+	const struct dirent *e;
+
+	while (errno = 0, e = readdir(list)) {
+		int rc;
+
+		if (is_dot(e->d_name))
+			continue;
+		rc = remove_entry(r, dirfd(list), e->d_name);
+		if (rc == -ENOTEMPTY)
+			rc = move_up(r, dirfd(list), e->d_name);
+		if (is_full(rc))
+			r->postponed = rc;
+		else if (rc < 0)
+			return fail(r, -rc, below, e->d_name);
+	}
+	return errno ? fail(r, errno, below, "") : 0;
+}
+
+static DIR *open_list(const struct removal *r, int dir, const char *name, int *rc)
+{
+	owned_fd fd = open_directory(r, dir, name);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+
+	*rc = list ? 0 : fd < 0 ? fd : -errno;
+	if (list)
+		(void)give_fd(&fd);
+	return list;
+}
+
+/* An entry of the top goes, unless something in it had to stay for the next round. */
+static int remove_below(struct removal *r, const char *name)
+{
+	int rc = remove_entry(r, r->top, name);
+	DIR *list;
+
+	if (rc != -ENOTEMPTY)
+		return rc < 0 ? fail(r, -rc, "", name) : 0;
+	list = open_list(r, r->top, name, &rc);
+	if (!list)
+		return rc == -ENOENT ? 0 : fail(r, -rc, "", name);
+	rc = drain(r, name, list);
 	(void)closedir(list);
-	return rc;
-}
-
-static int remove_deep(struct removal *r, int dir, const struct dirent *e, bool *full)
-{
-	return remove_entry(r, dir, e, true, full);
-}
-
-/* An entry of the top: what is inside is unlinked or moved up, then it goes itself. */
-static int remove_top(struct removal *r, int dir, const struct dirent *e, bool *full)
-{
-	bool is_full = false, ignored = false;
-	int rc = remove_entry(r, dir, e, false, &is_full);
-	owned_fd fd = -1;
-
-	if (rc < 0 || !is_full)
-		return rc;
-	fd = open_for_removal(r, dir, e->d_name);
-	if (fd < 0)
-		return fd;
-	*full = true; /* something may have been moved up: one more round */
-	rc = each_entry(r, fd, remove_deep, &ignored);
 	if (rc < 0)
 		return rc;
-	return unlinkat(dir, e->d_name, AT_REMOVEDIR) == 0 || errno == ENOENT || errno == ENOTEMPTY ? 0 : -errno;
+	rc = remove_entry(r, r->top, name);
+	return rc < 0 && rc != -ENOTEMPTY ? fail(r, -rc, "", name) : 0;
+}
+
+/* One round over the top's entries; `empty` tells that it met none. */
+static int remove_round(struct removal *r, DIR *list, bool *empty)
+{
+	const struct dirent *e;
+
+	*empty = true;
+	r->removed = false;
+	r->postponed = 0;
+	rewinddir(list);
+	while (errno = 0, e = readdir(list)) {
+		int rc;
+
+		if (is_dot(e->d_name))
+			continue;
+		*empty = false;
+		rc = remove_below(r, e->d_name);
+		if (rc < 0)
+			return rc;
+	}
+	if (errno)
+		return error_set(r->err, errno, "remove %s", r->name);
+	if (!*empty && !r->removed)
+		return error_set(r->err, r->postponed ? -r->postponed : ENOTEMPTY, "remove %s",
+				 r->name);
+	return 0;
+}
+
+static int remove_full(struct removal *r, int dir)
+{
+	bool empty = false;
+	DIR *list;
+	int rc;
+
+	list = open_list(r, dir, r->name, &rc);
+	if (!list)
+		return rc == -ENOENT ? 0 : fail(r, -rc, "", "");
+	r->top = dirfd(list);
+	while (rc == 0 && !empty)
+		rc = remove_round(r, list, &empty);
+	r->top = -1;
+	(void)closedir(list);
+	if (rc < 0)
+		return rc;
+	rc = remove_entry(r, dir, r->name);
+	return rc < 0 ? fail(r, -rc, "", "") : 0;
 }
 
 int tree_remove(int dir, const char *name, struct error *err)
 {
-	struct removal r = {.name = name, .err = err};
-	owned_fd top = -1;
-	struct stat st;
-	bool again = true;
+	struct removal r = {.top = -1, .name = name, .err = err};
+	owned_fd above = -1;
+	int rc = remove_entry(&r, dir, name);
 
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : error_set(err, errno, "remove %s", name);
-	if (!S_ISDIR(st.st_mode))
-		return unlinkat(dir, name, 0) < 0 && errno != ENOENT ? error_set(err, errno, "remove %s", name)
-								     : 0;
-	r.device = st.st_dev;
-	top = open_for_removal(&r, dir, name);
-	if (top < 0)
-		return error_set(err, -top, "remove %s", name);
-	r.top = top;
-	while (again) {
-		int rc;
-
-		again = false;
-		rc = each_entry(&r, top, remove_top, &again);
-		if (rc < 0)
-			return rc;
-	}
-	if (unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		return error_set(err, errno, "remove %s", name);
-	return 0;
+	if (rc == 0)
+		return 0;
+	if (rc != -ENOTEMPTY)
+		return fail(&r, -rc, "", "");
+	above = openat(dir, ".", O_PATH | O_DIRECTORY | O_CLOEXEC); /* `dir` may be AT_FDCWD */
+	rc = above < 0 ? -errno : mount_of(above, &r.mount);
+	return rc < 0 ? fail(&r, -rc, "", "") : remove_full(&r, dir);
 }
