@@ -2,12 +2,14 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "dispatcher/dispatcher.h"
 #include "proto/digest.h"
 #include "proto/link.h"
 #include "tests/unit/dispatcher/scratch.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <sys/queue.h>
 
 #define STATE(s)   CUPEL__STATE__STATE_##s
@@ -31,6 +33,9 @@ struct peer {
 	struct heard *last; /* what the last wait returned */
 	TAILQ_HEAD(, heard) heard;
 };
+
+/* A header of helpers: no test uses all of them. */
+#pragma GCC diagnostic ignored "-Wunused-function"
 
 static struct {
 	struct event_base *base;
@@ -69,6 +74,9 @@ static int rig_setup(void **state)
 {
 	if (scratch_make(state) < 0)
 		return -1;
+	(void)signal(SIGPIPE, SIG_IGN); /* as the programs do */
+	(void)setenv("CUPEL_LOG", "error", 0);
+	log_open("test");
 	rig.base = event_base_new();
 	rig.late = evtimer_new(rig.base, rig_late, NULL);
 	rig.too_late = false;
