@@ -163,10 +163,10 @@ static void a_private_disk_is_limited(void **state)
 	(void)state;
 	job_run((struct sandbox_spec){.limits = {.disk = 1 << 20, .inodes = 100}},
 		"head -c 3000000 /dev/zero > /tmp/a || echo full; rm -f /tmp/a;"
-		"for i in $(seq 300); do : > /tmp/$i || break; done; ls /tmp | wc -l",
+		"for i in $(seq 300); do true > /tmp/$i || break; done; ls /tmp | wc -l",
 		&job);
 	assert_says(&job, "full");
-	assert_true(atoi(strstr(job.output, "full") + 5) < 100);
+	assert_in_range(atoi(strrchr(job.output, 0x0a) - 2), 80, 99);
 }
 
 static void what_a_user_cannot_hold_is_refused(void **state)

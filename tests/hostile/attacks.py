@@ -1,0 +1,707 @@
+"""The attacks, by class. Each is a function of a Bench that raises Escape when it got through."""
+import glob
+import hashlib
+import os
+import socket
+import subprocess
+import time
+
+from bench import Escape, Skip, USER, none_reached, not_shown
+
+CASES = []
+
+
+def attack(weak=None, weak_user=None, who=None):
+    """`weak`: how it is shown to be able to succeed, 'plain' or options; `who`: only for them."""
+    def add(function):
+        function.name = function.__name__.replace('_', '-')
+        function.weak, function.weak_user, function.who = weak, weak_user, who
+        CASES.append(function)
+        return function
+    return add
+
+
+def processes(marker):
+    found = []
+    for path in glob.glob('/proc/[0-9]*/cmdline'):
+        try:
+            with open(path, 'rb') as f:
+                if marker.encode() in f.read() and path != f'/proc/{os.getpid()}/cmdline':
+                    found.append(path)
+        except OSError:
+            pass
+    return found
+
+
+def wait_until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+@attack(weak='plain')
+def reads_a_file_beside_the_worktree(b):
+    not_shown(b, b.run(f'cat ../outside/secret {b.secret_file}; cd ../../../../../..; '
+                       f'cat .{b.secret_file}'))
+
+
+@attack(weak='plain', weak_user='root')
+def writes_beside_the_worktree(b):
+    b.run(f'echo x > ../outside/new; echo x > {b.outside}/new; mv ../outside/secret .; true')
+    if os.path.exists(b.outside + '/new') or not os.path.exists(b.secret_file):
+        raise Escape('a file outside')
+
+
+@attack(weak='plain')
+def follows_a_planted_link(b):
+    os.symlink(b.secret_file, b.tree + '/link')
+    os.symlink('/', b.tree + '/tmp')
+    not_shown(b, b.run(f'cat link tmp{b.secret_file}'))
+
+
+@attack(weak='plain')
+def uses_a_leaked_descriptor(b):
+    fd = os.open(b.secret_file, os.O_RDONLY)
+    try:
+        not_shown(b, b.run(f'cat <&{fd}; cat /proc/self/fd/{fd}', pass_fds=(fd,)))
+    finally:
+        os.close(fd)
+
+
+@attack(weak='plain')
+def leaves_by_a_leaked_directory(b):
+    fd = os.open(b.outside, os.O_RDONLY | os.O_DIRECTORY)
+    os.set_inheritable(fd, True)
+    try:
+        not_shown(b, b.python(f'''
+for fd in range(3, 64):
+    try: print(os.read(os.open("secret", os.O_RDONLY, dir_fd=fd), 99))
+    except OSError: pass
+''', pass_fds=(fd,)))
+    finally:
+        os.close(fd)
+
+
+@attack()
+def overwrites_the_launcher(b):
+    def digest():
+        with open(b.program, 'rb') as f:
+            return hashlib.sha256(f.read()).digest()
+    before = digest()
+    none_reached(b.python('''
+for pid in ("1", "self/../1", str(os.getppid())):
+    attack("launcher", lambda: os.open(f"/proc/{pid}/exe", os.O_WRONLY))
+    attack("launcher", lambda: os.open(f"/proc/{pid}/exe", os.O_RDONLY))
+'''))
+    if digest() != before:
+        raise Escape('the launcher is changed')
+
+
+@attack()
+def opens_what_the_first_process_holds(b):
+    none_reached(b.run('for d in fd root cwd map_files ns task/1/fd; do '
+                       'ls /proc/1/$d/ 2>/dev/null | grep -q . && echo REACHED /proc/1/$d; done; true'))
+
+
+@attack(weak='plain')
+def reads_the_environment_of_others(b):
+    not_shown(b, b.run("cat /proc/*/environ /proc/*/task/*/environ 2>/dev/null | tr '\\0' '\\n'",
+                       env={'TOKEN': b.secret}))
+
+
+@attack()
+def reads_the_caller_s_memory_and_arguments(b):
+    r = b.run("tr '\\0' ' ' < /proc/1/cmdline; head -c 1 /proc/1/mem && echo REACHED memory; "
+              "head -c 1 /proc/1/maps | grep -q . && echo REACHED maps; true")
+    none_reached(r)
+    if '--report' in r.out:
+        raise Escape("the caller's command line")
+
+
+@attack(weak='plain', weak_user='root')
+def changes_the_system(b):
+    targets = [b.outside + '/x', '/usr/x-hostile', '/etc/x-hostile', '/run/x-hostile']
+    b.run('for f in ' + ' '.join(targets) + '; do echo x > $f; done; true')
+    hit = [t for t in targets if os.path.exists(t)]
+    for t in hit:
+        os.unlink(t)
+    if hit:
+        raise Escape(hit[0])
+
+
+@attack()
+def writes_a_bind_that_is_read_only(b):
+    b.run(f'echo x > /opt/o/new; rm -f /opt/o/secret; chmod 777 /opt/o/secret; true',
+          '--bind', b.outside + ':/opt/o')
+    if os.path.exists(b.outside + '/new') or not os.path.exists(b.secret_file):
+        raise Escape('a read-only bind')
+
+
+@attack()
+def turns_the_source_of_a_bind(b):
+    """The source is replaced by a link while the sandbox starts."""
+    source, good = b.top + '/source', b.top + '/good'
+    os.mkdir(good)
+    swapper = subprocess.Popen(['python3', '-c', f'''
+import os
+while True:
+    os.symlink({b.outside!r}, {source!r} + ".l"); os.rename({source!r} + ".l", {source!r})
+    os.unlink({source!r}); os.mkdir({source!r}); os.rmdir({source!r})
+'''], stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(20):
+            not_shown(b, b.run('cat /opt/o/secret', '--bind', source + ':/opt/o'))
+    finally:
+        swapper.kill()
+        swapper.wait()
+
+
+@attack()
+def turns_the_target_of_a_bind(b):
+    """A link in the worktree stands where a bind shall be."""
+    os.symlink('/etc', b.tree + '/deps')
+    r = b.run('ls /etc/x; echo ran', '--bind', b.outside + ':/build/deps/x')
+    if 'secret' in r.out or 'ran' in r.out:
+        raise Escape('a place outside the worktree')
+
+
+@attack()
+def makes_the_worktree_a_link(b):
+    os.symlink(b.outside, b.top + '/link')
+    r = b.run(['cat', 'secret'], '--workdir', b.top + '/link/../link')
+    del r  # the owner's own path is resolved; what matters is that a job can't change it
+
+
+@attack(weak='plain', weak_user='user')
+def runs_a_setuid_program(b):
+    if os.geteuid() != 0:
+        raise Skip('planting one needs root')
+    path = b.tree + '/suid'
+    subprocess.run(['cp', '/usr/bin/id', path], check=True)
+    os.chmod(path, 0o4755)
+    r = b.run(['./suid'])
+    if 'euid=0' in r.out or ' uid=0' in r.out:
+        raise Escape('root by a setuid program')
+
+
+@attack(who='root')
+def leaves_a_setuid_root_file(b):
+    b.python('''
+import shutil
+shutil.copy("/bin/true", "a")
+for f in (lambda: os.chmod("a", 0o4755), lambda: os.open("b", os.O_CREAT | os.O_WRONLY, 0o4755),
+          lambda: os.mknod("c", 0o104755), lambda: call(452, -100, b"a", 0o4755, 0),
+          lambda: os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o4755)):
+    attack("x", f)
+''')
+    for name in os.listdir(b.tree):
+        if os.stat(b.tree + '/' + name).st_mode & 0o6000:
+            raise Escape('setuid file ' + name)
+
+
+@attack(weak='plain', weak_user='root')
+def opens_a_planted_device(b):
+    if os.geteuid() != 0:
+        raise Skip('planting one needs root')
+    path = b.outside + '/zero' if b.who == 'user' else b.tree + '/zero'
+    path = b.tree + '/zero'
+    os.mknod(path, 0o20666, os.makedev(1, 5))
+    os.chmod(path, 0o666)
+    if b.weak == 'plain' and not os.access(path, os.R_OK):
+        raise Skip('no device nodes here')
+    none_reached(b.run('head -c 1 zero >/dev/null 2>&1 && echo REACHED device; true'))
+
+
+@attack()
+def makes_a_device(b):
+    none_reached(b.python('''
+attack("device", lambda: os.mknod("/tmp/m", 0o60666, os.makedev(254, 0)) or 1)
+attack("device", lambda: os.mknod("m", 0o20666, os.makedev(1, 1)) or 1)
+for d in ("mem", "kmsg", "vda", "sda", "loop-control", "fuse", "kvm", "net/tun"):
+    attack("/dev/" + d, lambda: os.open("/dev/" + d, os.O_RDONLY))
+'''))
+
+
+# --- the kernel's doors -----------------------------------------------------------------------
+
+
+@attack()
+def turns_the_kernel_s_knobs(b):
+    knobs = ['sys/kernel/core_pattern', 'sys/kernel/modprobe', 'sys/vm/drop_caches',
+             'sys/kernel/hostname', 'sysrq-trigger', 'sys/fs/binfmt_misc/register', 'irq/default_smp_affinity']
+    with open('/proc/sys/kernel/core_pattern') as f:
+        before = f.read()
+    none_reached(b.run('for k in ' + ' '.join(knobs) +
+                       '; do (echo 1 > /proc/$k) 2>/dev/null && echo REACHED $k; done; true'))
+    with open('/proc/sys/kernel/core_pattern') as f:
+        if f.read() != before:
+            raise Escape('core_pattern')
+
+
+@attack()
+def reads_the_kernel_s_secrets(b):
+    none_reached(b.run('for k in kcore keys kmsg timer_list sysrq-trigger; do '
+                       'head -c 1 /proc/$k 2>/dev/null | grep -q . && echo REACHED $k; done; true'))
+
+
+@attack(weak='plain', weak_user='root')
+def mounts(b):
+    none_reached(b.python('''
+attack("mount", lambda: 1 if libc.mount(b"x", b"/tmp", b"tmpfs", 0, None) == 0 else None)
+''' if b.weak != 'plain' else '''
+attack("mount", lambda: call(272, 0x20000) == 0)
+'''))
+
+
+@attack(weak=['--profile', 'nested'])
+def makes_a_user_namespace(b):
+    none_reached(b.python('''
+attack("unshare", lambda: call(272, 0x10000000) == 0)
+'''))
+
+
+@attack()
+def makes_namespaces_by_other_calls(b):
+    none_reached(b.python('''
+for flag in (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000):
+    attack("clone %x" % flag, lambda: call(56, flag | 17, 0, 0, 0, 0))
+    attack("clone with high bits", lambda: call(56, (1 << 40) | flag | 17, 0, 0, 0, 0))
+buffer = ctypes.create_string_buffer(88); buffer[3] = 0x10
+attack("clone3", lambda: call(435, buffer, 88))
+for ns in ("user", "mnt", "net", "pid"):
+    attack("setns", lambda: call(308, os.open(f"/proc/1/ns/{ns}", os.O_RDONLY), 0))
+'''))
+
+
+@attack(weak='plain', weak_user='root')
+def uses_the_new_mount_calls(b):
+    none_reached(b.python('''
+attack("fsopen", lambda: call(430, b"tmpfs", 0))
+attack("open_tree", lambda: call(428, -100, b"/tmp", 1))
+attack("fspick", lambda: call(433, -100, b"/", 0))
+attack("open_tree_attr", lambda: call(467, -100, b"/", 1, 0, 0))
+'''))
+
+
+@attack()
+def remounts_and_pivots(b):
+    none_reached(b.python('''
+attack("remount", lambda: libc.mount(None, b"/", None, 0x20 | 0x1000, None) == 0)
+attack("umount", lambda: libc.umount2(b"/proc/sys", 2) == 0)
+attack("pivot_root", lambda: call(155, b".", b".") == 0)
+attack("chroot", lambda: call(161, b"/tmp") == 0)
+'''))
+
+
+@attack(weak='plain', weak_user='root')
+def calls_what_only_hosts_need(b):
+    none_reached(b.python('''
+calls = {"io_uring_setup": (425, 1, ctypes.create_string_buffer(256)), "bpf": (321, 0, ctypes.create_string_buffer(b"\\x02\\0\\0\\0\\x04\\0\\0\\0\\x08\\0\\0\\0\\x01", 128), 128),
+  "perf_event_open": (298, ctypes.create_string_buffer(b"\\x01\\0\\0\\0\\x80", 128), 0, -1, -1, 0),
+  "userfaultfd": (323, 1), "keyctl": (250, 0, -3, 1), "add_key": (248, b"user", b"x", b"y", 1, -3),
+  "memfd_secret": (447, 0), "syslog": (103, 3, ctypes.create_string_buffer(9), 8), "acct": (163, 0),
+  "kcmp": (312, os.getpid(), os.getpid(), 0, 0, 0), "name_to_handle_at": (303, -100, b"/", 0, 0, 0),
+  "fanotify_init": (300, 0, 0), "modify_ldt": (154, 0, ctypes.create_string_buffer(8), 8)}
+for name, c in calls.items():
+    attack(name, lambda: call(*c))
+'''))
+
+
+@attack(weak='plain')
+def opens_rare_sockets(b):
+    none_reached(b.python('''
+for family, kind in ((38, 5), (40, 1), (17, 3), (29, 3), (44, 3), (39, 1), (21, 5), (30, 5), (15, 3)):
+    attack("family %d" % family, lambda: socket.socket(family, kind))
+attack("high bits", lambda: call(41, (1 << 32) | 38, 5, 0))
+'''))
+
+
+@attack(weak='plain')
+def enters_by_the_32_bit_door(b):
+    b.write(b.tree + '/x.c', 'int main(void){long r;__asm__ volatile("int $0x80":"=a"(r):"a"(20L):'
+            '"memory");return r>0?42:1;}')
+    subprocess.run(['gcc', '-o', b.tree + '/x', b.tree + '/x.c'], check=True)
+    if b.run(['./x']).status == 42:
+        raise Escape('a call in the 32-bit table')
+
+
+@attack(weak='plain')
+def types_into_the_terminal(b):
+    none_reached(b.python('''
+import fcntl, pty
+master, slave = pty.openpty()
+os.setsid() if os.getpgrp() != os.getpid() else None
+fcntl.ioctl(slave, 0x540e, 0)
+attack("TIOCSTI", lambda: fcntl.ioctl(slave, 0x5412, b"x") or 1)
+attack("TIOCSTI", lambda: libc.ioctl(slave, ctypes.c_ulong(0x100005412), b"x"))
+''' if b.weak != 'plain' else 'print("REACHED", 1)'))
+
+
+@attack()
+def has_a_terminal(b):
+    none_reached(b.python('''
+attack("/dev/tty", lambda: os.open("/dev/tty", os.O_RDWR))
+for fd in range(3):
+    attack("tty on %d" % fd, lambda: os.ttyname(fd))
+'''))
+
+
+@attack(weak='plain')
+def makes_data_executable_by_personality(b):
+    none_reached(b.python('attack("personality", lambda: call(135, 0x0400000))'))
+
+
+@attack()
+def regains_privileges(b):
+    none_reached(b.python('''
+attack("setuid", lambda: os.setuid(0) or 1)
+attack("setgid", lambda: os.setgid(0) or 1)
+attack("setgroups", lambda: os.setgroups([0]) or 1)
+attack("keepcaps", lambda: 1 if libc.prctl(8, 1, 0, 0, 0) == 0 else None)
+attack("ambient", lambda: 1 if libc.prctl(47, 2, 21, 0, 0) == 0 else None)
+attack("chown", lambda: os.chown("/tmp", 0, 0) or 1)
+attack("nice", lambda: os.nice(-5))
+attack("oom_score_adj", lambda: open("/proc/self/oom_score_adj", "w").write("-900") and None)
+for line in open("/proc/self/status"):
+    if line.startswith("Cap") and int(line.split()[1], 16): print("REACHED", line)
+'''))
+
+
+@attack()
+def raises_its_limits(b):
+    none_reached(b.python('''
+import resource
+attack("core", lambda: resource.setrlimit(resource.RLIMIT_CORE, (1, 1)) or 1)
+attack("files", lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (65, 65)) or 1)
+''', '--files', '64'))
+
+
+@attack()
+def dumps_core(b):
+    b.run('ulimit -c unlimited; sh -c "kill -SEGV \\$\\$"; true')
+    if any('core' in name for name in os.listdir(b.tree)):
+        raise Escape('a core file')
+
+
+# --- other processes, other jobs --------------------------------------------------------------
+
+
+@attack(weak='plain')
+def sees_the_host_s_processes(b):
+    r = b.run('ls /proc | grep -c "^[0-9]"')
+    if int(r.out) > 6:
+        raise Escape(r.out.strip() + ' processes')
+
+
+@attack()
+def kills_its_neighbour(b):
+    marker = 'sleep 60.' + str(os.getpid())
+    neighbour = b.start(marker)
+    try:
+        if not wait_until(lambda: processes(marker.replace(' ', '\0'))):
+            raise Skip('the neighbour did not start')
+        r = b.run('kill -9 -1; kill -9 1; kill -9 0; true')
+        del r
+        if not processes(marker.replace(' ', '\0')):
+            raise Escape("the neighbour's process")
+    finally:
+        neighbour.terminate()
+        neighbour.communicate()
+
+
+@attack()
+def kills_its_supervisor(b):
+    r = b.python('''
+import signal
+for pid in (os.getppid(), 1):
+    for s in (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP, signal.SIGSEGV):
+        attack("signal", lambda: os.kill(pid, s))
+print("still here")
+''')
+    if 'still here' not in r.out or r.status != 0:
+        raise Escape('the supervisor')
+
+
+@attack(weak='plain')
+def traces_the_first_process(b):
+    none_reached(b.python('''
+pid = 1 if os.getppid() in (0, 1) else os.getppid()
+child = os.fork()
+if child == 0:
+    import signal; signal.pause()
+target = child if %r else pid
+attack("ptrace", lambda: call(101, 16, target, 0, 0) == 0)
+os.kill(child, 9)
+''' % (b.weak == 'plain')))
+
+
+@attack(weak='plain')
+def survives(b):
+    marker = 'sleep 77.' + str(os.getpid())
+    b.run(f'(setsid sh -c "trap \\"\\" TERM HUP INT; exec {marker}" & ) '
+          f'>/dev/null 2>&1; (setsid setsid {marker} &) >/dev/null 2>&1; true')
+    alive = processes(marker.replace(' ', '\0'))
+    for path in alive:
+        os.kill(int(path.split('/')[2]), 9)
+    if alive:
+        raise Escape('a process after the verdict')
+
+
+@attack()
+def outlives_its_caller(b):
+    marker = 'sleep 78.' + str(os.getpid())
+    caller = b.start(f'trap "" TERM; setsid {marker} & {marker}')
+    try:
+        if not wait_until(lambda: len(processes(marker.replace(' ', '\0'))) >= 2):
+            raise Skip('it did not start')
+    finally:
+        caller.kill()
+        caller.communicate()
+    if not wait_until(lambda: not processes(marker.replace(' ', '\0'))):
+        raise Escape("a process after its caller's death")
+
+
+def channel(b, write, read):
+    b.python(write)
+    r = b.python(read)
+    if b.secret in r.out:
+        raise Escape('a channel between runs')
+
+
+@attack(weak='plain')
+def talks_by_shared_memory_ids(b):
+    key = int(b.secret[:6], 16)
+    channel(b, f'''
+i = libc.shmget({key}, 4096, 0o1666); p = libc.shmat; p.restype = ctypes.c_void_p
+ctypes.memmove(p(i, None, 0), b"{b.secret}\\0", 33)''', f'''
+i = libc.shmget({key}, 4096, 0o666); p = libc.shmat; p.restype = ctypes.c_void_p
+if i >= 0: print(ctypes.string_at(p(i, None, 0)).decode()); libc.shmctl(i, 0, None)''')
+
+
+@attack(weak='plain')
+def talks_by_posix_queues(b):
+    name = '/q' + b.secret[:8]
+    channel(b, f'''
+rt = libc
+q = rt.mq_open(b"{name}", os.O_CREAT | os.O_WRONLY, 0o666, None)
+rt.mq_send(q, b"{b.secret}", 32, 0)''', f'''
+q = libc.mq_open(b"{name}", os.O_RDONLY)
+buf = ctypes.create_string_buffer(8192)
+if q >= 0: libc.mq_receive(q, buf, 8192, None); print(buf.value.decode()); libc.mq_unlink(b"{name}")''')
+
+
+@attack(weak='plain')
+def talks_by_temporary_files(b):
+    name = 'cupel-hostile-' + b.secret[:8]
+    try:
+        channel(b, f'''
+for d in ("/tmp", "/var/tmp", "/dev/shm", os.path.expanduser("~")):
+    try: open(d + "/{name}", "w").write("{b.secret}")
+    except OSError: pass''', f'''
+for d in ("/tmp", "/var/tmp", "/dev/shm", os.path.expanduser("~")):
+    try: print(open(d + "/{name}").read())
+    except OSError: pass''')
+    finally:
+        for d in ('/tmp', '/var/tmp', '/dev/shm', os.path.expanduser('~')):
+            if os.path.exists(f'{d}/{name}'):
+                os.unlink(f'{d}/{name}')
+
+
+# --- the network ------------------------------------------------------------------------------
+
+
+def listening(family, address):
+    s = socket.socket(family)
+    s.bind(address)
+    s.listen()
+    return s
+
+
+@attack(weak=['--network', 'host'])
+def reaches_a_listener_on_loopback(b):
+    with listening(socket.AF_INET, ('127.0.0.1', 0)) as s:
+        none_reached(b.python(f'''
+attack("loopback", lambda: socket.create_connection(("127.0.0.1", {s.getsockname()[1]}), 2) and 1)'''))
+
+
+@attack(weak='plain')
+def reaches_an_abstract_socket(b):
+    name = '\0cupel-hostile-' + b.secret
+    with listening(socket.AF_UNIX, name):
+        for options in ([], ['--network', 'host']):
+            if options and b.weak:
+                continue
+            if options and 'Landlock, version' not in subprocess.run(
+                    [b.program, '--check'], stdout=subprocess.PIPE).stdout.decode():
+                continue
+            none_reached(b.python(f'''
+s = socket.socket(socket.AF_UNIX)
+attack("abstract socket", lambda: s.connect({name!r}) or 1)''', *options))
+
+
+@attack()
+def reaches_the_metadata_service(b):
+    none_reached(b.python('''
+for address in ("169.254.169.254", "10.0.0.1", "192.168.0.1", "8.8.8.8"):
+    attack(address, lambda: socket.create_connection((address, 80), 1) and 1)
+attack("route", lambda: len(open("/proc/net/route").readlines()) > 1)
+'''))
+
+
+@attack()
+def spoofs_with_raw_sockets(b):
+    none_reached(b.python('''
+attack("raw", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1))
+import fcntl, struct
+s = socket.socket()
+attack("interface", lambda: fcntl.ioctl(s, 0x8914, struct.pack("16sh", b"lo", 0)) and 1)
+'''))
+
+
+# --- resources --------------------------------------------------------------------------------
+
+
+def ends_as(result, verdict, limit):
+    if result.report.get('verdict') != verdict or result.report.get('limit') != limit:
+        raise Escape(f"verdict {result.report.get('verdict')}, limit {result.report.get('limit')}")
+
+
+@attack()
+def bombs_with_forks(b):
+    r = b.python('''
+def bomb():
+    while True:
+        try: os.fork()
+        except OSError: pass
+bomb()''', '--tasks', '40', '--wall', '2s')
+    ends_as(r, 'timed_out', 'wall')
+    if b.who == 'root' and r.report['usage']['tasks_peak'] > 40:
+        raise Escape(f"{r.report['usage']['tasks_peak']} tasks")
+
+
+@attack()
+def eats_memory(b):
+    ends_as(b.python('x = b"x" * (1 << 30)', *b.limits('--memory', '64M')), 'killed', 'memory')
+
+
+@attack()
+def eats_memory_by_files(b):
+    r = b.run('for d in /tmp /var/tmp /dev/shm $HOME; do head -c 300M /dev/zero > $d/x; done; '
+              'du -sm /tmp /dev/shm | tail -1', *b.limits('--memory', '64M'))
+    if r.report['usage']['memory_peak'] > 70 << 20:
+        raise Escape('more memory than its limit')
+
+
+@attack()
+def floods_its_private_disk(b):
+    r = b.run('head -c 100M /dev/zero > /tmp/x; for i in $(seq 5000); do true > /dev/shm/$i || break; done; '
+              'find /tmp /dev/shm -type f -printf "%s\\n" | awk \'{s+=$1;n++} END {print s+0, n}\'', '--bare', '--disk', '4M', '--inodes', '1000')
+    size, count = map(int, r.out.split()[-2:])
+    if size > 4 << 20 or count > 1000:
+        raise Escape(f'{size} bytes, {count} files')
+
+
+@attack()
+def floods_its_descriptors(b):
+    r = b.python('''
+n = 0
+try:
+    while True: os.open("/dev/null", os.O_RDONLY); n += 1
+except OSError: pass
+print(n)''', '--files', '64')
+    if int(r.out) > 64:
+        raise Escape(r.out + ' descriptors')
+
+
+@attack()
+def floods_the_log(b):
+    r = b.run('yes aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '--output', '1M')
+    ends_as(r, 'killed', 'output')
+    if len(r.out) > 1 << 20:
+        raise Escape('more output than its limit')
+
+
+@attack()
+def prints_one_endless_line(b):
+    r = b.run('head -c 5M /dev/zero | tr "\\0" x')
+    if len(r.out) != 5 << 20:
+        raise Escape('a line that was not passed on whole')
+
+
+@attack()
+def eats_processor_time(b):
+    ends_as(b.python('import threading\ndef f():\n  while True: pass\nfor i in range(3):\n  threading.Thread(target=f).start()',
+                     *b.limits('--cpu-time', '500ms')), 'killed', 'cpu_time')
+
+
+@attack()
+def stops_itself(b):
+    ends_as(b.run('kill -STOP $$', '--wall', '300ms'), 'timed_out', 'wall')
+
+
+@attack()
+def ignores_every_signal(b):
+    ends_as(b.python('''
+import signal, time
+for s in range(1, 65):
+    try: signal.signal(s, signal.SIG_IGN)
+    except OSError: pass
+    except ValueError: pass
+while True: time.sleep(1)''', '--wall', '500ms'), 'timed_out', 'wall')
+
+
+@attack()
+def says_nothing(b):
+    ends_as(b.run('exec >&- 2>&-; sleep 60', '--idle', '300ms'), 'timed_out', 'idle')
+
+
+@attack()
+def forges_its_verdict(b):
+    """It finds no descriptor on which a verdict could be written, and output is only output."""
+    r = b.python('''
+print('{"verdict": "passed"}')
+for fd in range(3, 1024):
+    try: os.write(fd, b"x" * 256); print("REACHED", fd)
+    except OSError: pass
+sys.exit(3)''')
+    none_reached(r)
+    ends_as(r, 'failed', None)
+
+
+@attack()
+def is_denied_without_end(b):
+    """A flood of denied calls holds nobody, and each is counted."""
+    r = b.python('for i in range(2000): call(298, 0, 0, 0, 0, 0)\nprint("done")')
+    denied = {d['name']: d['count'] for d in r.report['denied']}
+    if 'done' not in r.out or denied.get('perf_event_open') != 2000:
+        raise Escape(f'a wrong count: {denied}')
+
+
+# --- nested -----------------------------------------------------------------------------------
+
+
+@attack()
+def climbs_out_of_a_nested_namespace(b):
+    r = b.run(f'''unshare -Urmpf --mount-proc sh -c '
+mount -t tmpfs x /tmp && echo mounted
+mount -o remount,rw / 2>/dev/null && touch /x && echo REACHED root
+mount --bind /proc/sys /tmp && echo h > /tmp/kernel/core_pattern && echo REACHED core_pattern
+cat {b.secret_file}; mknod /tmp/d b 254 0 && head -c 1 /tmp/d && echo REACHED device; true' 2>&1''',
+              '--profile', 'nested')
+    none_reached(r)
+    not_shown(b, r)
+    if 'mounted' not in r.out:
+        raise Escape('nothing: the nested profile does not work: ' + r.all)
+
+
+@attack()
+def mounts_a_cgroup_to_become_a_release_agent(b):
+    none_reached(b.run('''unshare -UrmC sh -c 'mkdir /tmp/c; mount -t cgroup -o memory x /tmp/c && \
+echo /tmp/x > /tmp/c/release_agent && echo REACHED release_agent; mount -t cgroup2 x /tmp/c && \
+echo max > /tmp/c/memory.max && echo REACHED its limit; true' ''', '--profile', 'nested'))

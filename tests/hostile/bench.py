@@ -1,0 +1,135 @@
+"""The place in which one attack is judged: a worktree, a secret outside of it, and ways to run
+something behind walls, behind weaker ones, or behind none."""
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+
+USER = 54321  # nobody's uid
+SECONDS = 25
+
+
+class Skip(Exception):
+    """This host can't show it."""
+
+
+class Escape(Exception):
+    """What the attack reached."""
+
+
+class Result:
+    def __init__(self, done, report):
+        self.status = done.returncode
+        self.out = done.stdout.decode(errors='replace')
+        self.err = done.stderr.decode(errors='replace')
+        self.report = report
+
+    @property
+    def all(self):
+        return self.out + self.err
+
+
+class Bench:
+    def __init__(self, program, who, weak=None):
+        self.program, self.who, self.weak = program, who, weak
+        self.secret = secrets.token_hex(16)
+
+    def __enter__(self):
+        self.top = tempfile.mkdtemp(dir='/dev/shm', prefix='cupel-hostile-')
+        self.tree = os.path.join(self.top, 'tree')
+        self.outside = os.path.join(self.top, 'outside')
+        os.chmod(self.top, 0o755)
+        os.mkdir(self.tree)
+        os.mkdir(self.outside)
+        self.secret_file = os.path.join(self.outside, 'secret')
+        self.write(self.secret_file, self.secret)
+        if self.who == 'user' and os.geteuid() == 0:
+            for path in (self.tree, self.outside, self.secret_file):
+                os.chown(path, USER, USER)
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.top)
+
+    @staticmethod
+    def write(path, text, mode=0o644):
+        with open(path, 'w') as f:
+            f.write(text)
+        os.chmod(path, mode)
+
+    def as_user(self):
+        if self.who == 'user' and os.geteuid() == 0:
+            return {'user': USER, 'group': USER, 'extra_groups': []}
+        return {}
+
+    def command(self, argv, options):
+        if self.weak == 'plain':
+            return argv
+        extra = self.weak or []
+        self.report_file = os.path.join(self.outside, 'report')
+        return [self.program, '--report', self.report_file, '--wall', '20s', *extra, *options,
+                '--', *argv]
+
+    def run(self, argv, *options, env=None, pass_fds=(), tree=None, seconds=SECONDS):
+        """Runs `argv` in the worktree behind the walls of this bench."""
+        if isinstance(argv, str):
+            argv = ['sh', '-c', argv]
+        done = subprocess.run(self.command(argv, options), cwd=tree or self.tree, timeout=seconds,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, env={**os.environ, **(env or {})},
+                              pass_fds=pass_fds, **self.as_user())
+        return Result(done, self.read_report())
+
+    def start(self, argv, *options, **more):
+        if isinstance(argv, str):
+            argv = ['sh', '-c', argv]
+        return subprocess.Popen(self.command(argv, options), cwd=self.tree,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, **self.as_user(), **more)
+
+    def python(self, code, *options, **more):
+        return self.run(['python3', '-c', PRELUDE + code], *options, **more)
+
+    def read_report(self):
+        try:
+            with open(self.report_file) as f:
+                return json.load(f)
+        except (AttributeError, OSError, ValueError):
+            return {}
+
+    def limits(self, *options):
+        """Options that need control groups: left away where the user has none."""
+        if self.who == 'user' or self.weak == 'plain':
+            raise Skip('an ordinary user without delegated control groups')
+        return options
+
+
+# What attacks written in Python share: raw system calls with their errno.
+PRELUDE = '''
+import ctypes, errno, os, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *args):
+    result = libc.syscall(number, *[ctypes.c_long(a) if isinstance(a, int) else a for a in args])
+    return result if result >= 0 else -ctypes.get_errno()
+def attack(what, function):
+    try:
+        got = function()
+        if got is not None and got is not False and not (isinstance(got, int) and got < 0):
+            print("REACHED", what, got)
+    except OSError:
+        pass
+'''
+
+
+def none_reached(result):
+    """Raises for the first thing that an attack says it reached."""
+    for line in result.out.splitlines():
+        if line.startswith('REACHED'):
+            raise Escape(line[8:])
+
+
+def not_shown(bench, result):
+    if bench.secret in result.all:
+        raise Escape('the secret')
