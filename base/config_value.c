@@ -1,4 +1,5 @@
 /* config_value.c - what a program takes out of a config tree, and what it says when it can't. */
+#include "base/buffer.h"
 #include "base/config.h"
 #include "base/units.h"
 
@@ -129,22 +130,30 @@ static bool is_known(const char *key, const char *const *known)
 	return false;
 }
 
+static int complain_unknown(const char *name, const struct config *c, const char *const *known,
+			    struct error *err)
+{
+	struct config at = {.line = c->key_line, .column = c->key_column};
+	const char *near = nearest(c->key, known);
+	owned_buffer list = {0};
+
+	if (near)
+		return config_complain(name, &at, err, "unknown key '%s'; did you mean '%s'?",
+				       show(c->key).text, near);
+	for (; *known; known++)
+		(void)buffer_printf(&list, "%s%s", list.length ? ", " : "", *known); /* a hint */
+	return config_complain(name, &at, err, "unknown key '%s'; known are: %s", show(c->key).text,
+			       list.data ? list.data : "none");
+}
+
 int config_check_keys(const char *name, const struct config *map, const char *const *known,
 		      struct error *err)
 {
 	if (map->kind != CONFIG_MAP)
 		return expected(name, map, err, "a map (NAME: VALUE)");
-	for (const struct config *c = map->first; c; c = c->next) {
-		struct config at = {.line = c->key_line, .column = c->key_column};
-		const char *guess;
-
-		if (is_known(c->key, known))
-			continue;
-		guess = nearest(c->key, known);
-		return config_complain(name, &at, err, "unknown key '%s'%s%s%s", show(c->key).text,
-				       guess ? "; did you mean '" : "", guess ? guess : "",
-				       guess ? "'?" : "");
-	}
+	for (const struct config *c = map->first; c; c = c->next)
+		if (!is_known(c->key, known))
+			return complain_unknown(name, c, known, err);
 	return 0;
 }
 
