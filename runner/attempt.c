@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/tree.h"
 #include "proto/digest.h"
+#include "runner/launch.h"
 #include "runner/supervisor.h"
 
 #include <fcntl.h>
@@ -13,10 +14,6 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
-
-#define ID_FIRST  0x70000000u /* above the ranges that container managers take by themselves */
-#define ID_COUNT  65536u
-#define ID_BLOCKS 560u /* of RUNNER_SLOTS_MAX ranges each, up to the end of the ids */
 
 #define STOP_DEADLINE 8 /* s, for a supervisor to end what it was told to */
 
@@ -326,11 +323,8 @@ static int start_supervisor(struct attempt *a, struct error *err)
 				       .bytes_max = bytes_to_write(r)};
 
 	name_group(a, group, sizeof(group));
-	if (geteuid() == 0) {
-		spec.id_base = ID_FIRST + (r->hash % ID_BLOCKS * RUNNER_SLOTS_MAX + a->ticket.slot) *
-						  ID_COUNT;
-		spec.id_count = ID_COUNT;
-	}
+	if (geteuid() == 0)
+		launch_ids(r->hash, a->ticket.slot, &spec.id_base, &spec.id_count);
 	spec.listener = control_listen(a->dir, err);
 	if (spec.listener < 0)
 		return spec.listener;

@@ -4,6 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ID_FIRST  0x70000000u /* above the ranges that container managers take by themselves */
+#define ID_COUNT  65536u
+#define ID_BLOCKS 560u /* of LAUNCH_SLOTS ranges each, up to the end of the ids */
+
+void launch_ids(uint32_t who, uint32_t slot, uid_t *id_base, uint32_t *id_count)
+{
+	*id_base = ID_FIRST + (who % ID_BLOCKS * LAUNCH_SLOTS + slot % LAUNCH_SLOTS) * ID_COUNT;
+	*id_count = ID_COUNT;
+}
+
 void launch_room_done(struct launch_room *room)
 {
 	for (char **e = room->env; e && *e; e++)

@@ -23,6 +23,11 @@ void launch_room_done(struct launch_room *room);
 int launch_fill(const struct launch *l, struct launch_room *room, struct sandbox_spec *out,
 		struct error *err);
 
+/* A range of host ids for one job of a caller who is root: `who` tells callers on one box apart, `slot`
+ * (below LAUNCH_SLOTS) his jobs. Worktrees belong to id_base + SANDBOX_UID. */
+#define LAUNCH_SLOTS 64
+void launch_ids(uint32_t who, uint32_t slot, uid_t *id_base, uint32_t *id_count);
+
 Cupel__Verdict launch_verdict(enum sandbox_verdict verdict);
 void launch_usage(const struct sandbox_usage *usage, Cupel__Usage *out);
 
