@@ -21,6 +21,8 @@ struct link_address {
 };
 /* Pure. -EINVAL with what is wrong. */
 int link_address_parse(const char *text, struct link_address *out, struct error *err);
+/* The same text again, for messages; cut when `size` is too small. */
+void link_address_format(const struct link_address *address, char *out, size_t size);
 
 /* A join token: cupel1:NAME:SECRET in hex:ADDRESS. */
 struct link_token {
@@ -70,7 +72,8 @@ int link_dial(struct event_base *base, const struct link_address *address,
 struct link_listener;
 
 struct link_listen {
-	/* Makes the link's context and callbacks for a new peer, or refuses it (false). */
+	/* Makes the link's context and callbacks for a new peer, or refuses it (false). The peer is
+	 * known: over TLS the handshake is done. On false the link is freed by the listener. */
 	bool (*accept)(void *context, struct link *link);
 	/* TLS: finds a peer's secret and role by its name. False: not known. */
 	bool (*find)(void *context, const char *name, uint8_t secret[LINK_SECRET], Cupel__Role *role);
@@ -93,6 +96,10 @@ void link_set_callbacks(struct link *link, const struct link_callbacks *callback
 
 const struct link_peer *link_peer(const struct link *link);
 
+/* Once it is over: a positive errno for programs, 0 for an orderly end. EACCES: the dispatcher does
+ * not accept the join token. */
+int link_error(const struct link *link);
+
 /* Queues a frame; its bytes are copied. -EMSGSIZE, -ENOMEM, -EPIPE once the link is over. */
 int link_send(struct link *link, uint8_t type, const ProtobufCMessage *m);
 int link_send_raw(struct link *link, uint8_t type, const void *head, size_t head_length,
@@ -108,7 +115,8 @@ size_t link_queued(const struct link *link);
 /* Stops or goes on reading: the reader's back-pressure. */
 void link_pause(struct link *link, bool paused);
 
-/* Closes once what is queued has been written (or after 5 s); no callback but `closed`. */
+/* Closes once what is queued has been written and the peer has seen the end (or after 5 s); no
+ * callback but `closed`. */
 void link_finish(struct link *link);
 
 void link_free(struct link *link);
