@@ -131,6 +131,24 @@ static void map_own_alone(struct id_map *map, uint32_t own)
 	map->count = 1;
 }
 
+int ids_adopt(struct ids *ids, uid_t uid, gid_t gid)
+{
+	struct id_range range = ids->uids.range[0];
+
+	if (uid == 0 || !ids->privileged || ids->uids.count != 1 ||
+	    (uid >= range.outside && uid - range.outside < range.count))
+		return -EPERM;
+	/* The ids around keep their places: only one is somebody else. */
+	map_around_own(&ids->uids, uid, &range);
+	ids->job_uid = uid;
+	range = ids->gids.range[0];
+	if (gid != 0 && !(gid >= range.outside && gid - range.outside < range.count)) {
+		map_around_own(&ids->gids, gid, &range);
+		ids->job_gid = gid;
+	}
+	return 0;
+}
+
 int ids_choose(const struct sandbox_spec *spec, struct ids *out, struct error *err)
 {
 	struct id_range uids, gids;

@@ -30,6 +30,10 @@ struct ids {
 
 int ids_choose(const struct sandbox_spec *spec, struct ids *out, struct error *err);
 
+/* Puts the owner of a worktree behind the job's user instead, for where there is no idmapped mount:
+ * the job's processes are then his on the host. -EPERM: never root's ids. */
+int ids_adopt(struct ids *ids, uid_t uid, gid_t gid);
+
 /* Writes both maps of process `pid`. */
 int ids_write(const struct ids *ids, pid_t pid, struct error *err);
 

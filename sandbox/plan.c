@@ -77,9 +77,23 @@ static void size_private(const struct sandbox_limits *limits, struct plan *plan)
 		plan->private_inodes = PRIVATE_INODES_MIN;
 }
 
+/* Where the worktree can't be mapped to the job's user, the job's user is made its owner. */
+static int adopt_owner(const struct sandbox_spec *spec, struct plan *plan)
+{
+	struct stat st;
+
+	if (spec->id_count ||
+	    (spec->worktree_open ? fstat(spec->worktree_fd, &st) : lstat(spec->worktree, &st)) < 0)
+		return -EPERM;
+	return ids_adopt(&plan->ids, st.st_uid, st.st_gid);
+}
+
 static int open_sources(const struct sandbox_spec *spec, struct plan *plan, struct error *err)
 {
 	int rc = source_worktree(spec, &plan->ids, &plan->worktree, err);
+
+	if (rc == -EOPNOTSUPP && adopt_owner(spec, plan) == 0)
+		rc = source_worktree(spec, &plan->ids, &plan->worktree, err);
 
 	if (rc == 0 && spec->root)
 		rc = source_root(spec->root, &plan->ids, &plan->system, err);

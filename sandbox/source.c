@@ -92,7 +92,7 @@ static int detach_as_root(struct source *s, const struct ids *ids, const struct 
 	(void)close(s->fd);
 	s->fd = fd;
 	s->detached = true;
-	if (!s->writable || (st->st_uid == ids->job_uid && st->st_gid == ids->job_gid))
+	if (!s->writable || st->st_uid == ids->job_uid)
 		return 0;
 	return map_owner(s, ids, st, what, err);
 }

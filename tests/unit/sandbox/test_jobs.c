@@ -324,6 +324,11 @@ static void roots_worktree_gets_no_setuid_files(void **state)
 		"cp /bin/true a; chmod 4755 a && echo SETID; chmod 2755 a && echo SETID; "
 		"python3 -c 'import os; os.open(\"b\", os.O_CREAT|os.O_WRONLY, 0o6755)' && echo SETID; true",
 		&job);
+	if (strstr(job.outcome.reason, "can't map")) { /* tmpfs before Linux 6.3 */
+		assert_int_equal(rmdir(path), 0);
+		print_message("SKIP %s: no idmapped tmpfs\n", __func__);
+		skip();
+	}
 	assert_verdict(&job, SANDBOX_PASSED);
 	assert_null(strstr(job.output, "SETID"));
 	(void)snprintf(command, sizeof(command), "find %s -perm /6000 | grep -q .", path);
