@@ -1,11 +1,11 @@
 # One Makefile for everything; no recursion. Variants live side by side: build/debug, build/asan, ...
 #
-#   make                    the programs, variant debug      make V=release   another variant
-#   make check              unit, system and hostile tests   make help        all targets
+#   make           the programs, variant debug         make V=release   another variant
+#   make check     everything that must hold           make help        all targets
 #
 # A folder's programs are the files named cupel*.c; all its other files are its library.
 
-V      ?= $(if $(filter bench,$(MAKECMDGOALS)),release,debug)
+V      ?= $(if $(filter bench install,$(MAKECMDGOALS)),release,debug)
 O      ?= build/$(V)
 PREFIX ?= /usr/local
 VERSION := 0.1.0
@@ -14,6 +14,7 @@ CC     := gcc
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
+MAKEFLAGS += $(if $(filter unit asan valgrind fuzz lint coverage,$(MAKECMDGOALS)),--keep-going)
 
 # --- variants ---------------------------------------------------------------------------------
 WARN  := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -37,7 +38,7 @@ $(error V=$(V): there are the variants debug, release, asan, coverage, fuzz)
 endif
 
 PACKAGES := libevent libevent_openssl libgit2 libseccomp libprotobuf-c sqlite3 yaml-0.1 jansson openssl
-ifneq ($(filter-out clean help format install-packages,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean help check format format-check layers print-layers,$(or $(MAKECMDGOALS),all)),)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES)) $(shell pkg-config --exists $(PACKAGES) || echo MISSING)
 ifneq ($(filter MISSING,$(PKG_CFLAGS)),)
 $(error libraries are missing: run ci/install build)
@@ -87,7 +88,7 @@ endef
 $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
 
 PROGRAMS := $(foreach f,$(FOLDERS),$(BIN_$(f)))
-all: $(PROGRAMS)
+all: $(PROGRAMS) ## the programs, into $(O)/bin
 
 $(O)/obj/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
@@ -98,7 +99,7 @@ $(O)/obj/proto/cupel.pb-c.o: $(GENERATED)
 $(GENERATED): proto/cupel.proto
 	@mkdir -p $(O)/generated
 	protoc-c --c_out=$(O)/generated $<
--include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(O)/obj $(O)/lint -name '*.d' 2>/dev/null)
 
 # --- unit tests: tests/unit/FOLDER/test_*.c, each a program over FOLDER and what it may use --------
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
@@ -111,18 +112,97 @@ endef
 $(foreach f,$(FOLDERS),$(eval $(call unit_rules,$(f))))
 unit-tests: $(UNIT)
 
+# One target a run, so that one failure doesn't hide the others. The debug build goes under valgrind,
+# but for tests that say `not under valgrind: REASON`.
+variant = $(MAKE) V=$(1) O=$(if $(filter file,$(origin O)),build/$(1),$(O)-$(1))
+UNIT_TIME := 300 # seconds for one program; valgrind is some thirty times slower than the processor
+NOT_UNDER_VALGRIND := $(shell grep -ls '^/\* not under valgrind: ' $(UNIT_SRC) </dev/null)
+VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --trace-children=no
+
+unit: $(UNIT:%=run/%) ## the unit tests
+run/%: %
+	@echo "== $*"; CMOCKA_MESSAGE_OUTPUT=STDOUT timeout $(UNIT_TIME) $<
+valgrind: $(patsubst tests/unit/%.c,memcheck/$(O)/unit/%,$(UNIT_SRC)) ## the unit tests under valgrind
+memcheck/%: %
+	@echo "== $* under valgrind"; CMOCKA_MESSAGE_OUTPUT=STDOUT timeout $(UNIT_TIME) $(VALGRIND) $<
+$(patsubst tests/unit/%.c,memcheck/$(O)/unit/%,$(NOT_UNDER_VALGRIND)): memcheck/$(O)/unit/%:
+	@sed -n 's|^/\* not under valgrind: \(.*\) \*/$$|SKIP $*: \1|p' tests/unit/$*.c
+asan: ## the unit tests with the address and undefined behaviour sanitizers
+	@$(call variant,asan) unit
+coverage: ## the lines that the unit tests run
+	@$(call variant,coverage) coverage-sum
+coverage-sum: unit
+	@find $(O)/obj -name '*.gcda' -not -path '*/tests/*' -exec gcov -n {} + 2>/dev/null | ci/coverage
+
+# --- fuzzers: tests/fuzz/FOLDER/fuzz_*.c with seeds in tests/fuzz/corpus/fuzz_* ---------------------
+FUZZERS := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*/fuzz_*.c))
+FUZZ_EFFORT ?= -runs=20000 -max_len=4096 -seed=1
+define fuzz_rules
+$(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/$(1)/fuzz_*.c)): $(O)/fuzz/%: $(O)/obj/tests/fuzz/%.o $(NEED_$(1))
+	@mkdir -p $$(@D)
+	$$(CC) $$(LDFLAGS) -fsanitize=fuzzer -o $$@ $$^ $$(shell pkg-config --libs $(PC_$(1)) </dev/null)
+endef
+$(foreach f,$(FOLDERS),$(eval $(call fuzz_rules,$(f))))
+fuzz-programs: ## the fuzzers, into build/fuzz/fuzz
+	@$(call variant,fuzz) fuzz-build
+fuzz: ## every fuzzer, with a fixed effort
+	@$(call variant,fuzz) fuzz-run
+fuzz-build: $(FUZZERS)
+fuzz-run: $(FUZZERS:%=fuzzing/%)
+fuzzing/%: %
+	@rm -rf $<.corpus; mkdir -p $<.corpus $<.found
+	@cp -r tests/fuzz/corpus/$(*F)/. $<.corpus/
+	@echo "== $*"; timeout 300 $< $(FUZZ_EFFORT) -artifact_prefix=$<.found/ $<.corpus 2>$<.log || \
+		{ tail -n 40 $<.log; echo "found: $<.found/"; exit 1; }
+
 # --- whole programs: SYSTEM="word..." takes the tests whose names hold one of the words ---------------
-system: all
+system: all ## the system tests
 	CUPEL_BIN=$(O)/bin tests/system/run $(SYSTEM)
+hostile: all ## attacks on the sandbox
+	CUPEL_BIN=$(O)/bin tests/hostile/run
 
 # --- figures: programs tests/bench/bench_*.c and the driver that starts daemons ------------------
 BENCH := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/bench_*.c))
 $(BENCH): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(foreach f,runner dispatcher observer sandbox proto base,$(LIB_$(f)))
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(PACKAGES) </dev/null)
-bench: all $(BENCH)
+bench: all $(BENCH) ## figures
 	@CUPEL_BIN=$(O)/bin tests/bench/run $(BENCH)
 
-clean:
+# --- the text ------------------------------------------------------------------------------------
+OWN     := $(foreach f,$(FOLDERS),$(SRC_$(f)) $(MAIN_$(f)))
+C_FILES := $(foreach d,$(FOLDERS) tests/* tests/*/*,$(wildcard $(d)/*.c $(d)/*.h))
+format: ## lay out every C file
+	clang-format -i $(C_FILES)
+format-check:
+	clang-format --dry-run --Werror $(C_FILES)
+
+print-layers:
+	@$(foreach f,$(FOLDERS),echo $(f): $(USES_$(f));)
+layers: ## no include runs up, each foreign library has its owner
+	@ci/layers && ci/layers --self-test
+
+lint: $(OWN:%.c=$(O)/lint/%.ok) lint-cppcheck ## gcc's analyzer, clang-tidy, cppcheck
+$(O)/lint/%.ok: %.c .clang-tidy | $(GENERATED)
+	@mkdir -p $(@D)
+	gcc $(CPPFLAGS) $(CFLAGS) -Werror -fanalyzer -MMD -MP -MT $@ -c -o $(@:.ok=.o) $<
+	clang-tidy --quiet --warnings-as-errors='*' $< -- $(CPPFLAGS) -std=gnu17 2>/dev/null
+	@touch $@
+lint-cppcheck:
+	cppcheck -q --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		--suppressions-list=ci/cppcheck --std=c11 -D_GNU_SOURCE -I. $(OWN)
+
+# --- the end ---------------------------------------------------------------------------------------
+check: ## everything that must hold, in one go
+	ci/check
+install: all ## programs and manuals below $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	$(if $(wildcard docs/*.1),install -d $(DESTDIR)$(PREFIX)/share/man/man1)
+	$(if $(wildcard docs/*.1),install -m 644 $(wildcard docs/*.1) $(DESTDIR)$(PREFIX)/share/man/man1)
+help:
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
+clean: ## remove build/
 	rm -rf build
-.PHONY: all unit-tests system bench clean
+.PHONY: all unit-tests unit valgrind asan coverage coverage-sum fuzz-programs fuzz fuzz-build fuzz-run \
+	system hostile bench format format-check print-layers layers lint lint-cppcheck check install help clean

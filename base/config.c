@@ -28,8 +28,8 @@ static struct place place_of_mark(const yaml_mark_t *mark)
 	return (struct place){(unsigned)mark->line + 1, (unsigned)mark->column + 1};
 }
 
-static int complain_at(const char *name, struct place at, struct error *err, const char *format,
-		       va_list args)
+static int __attribute__((format(printf, 4, 0)))
+complain_at(const char *name, struct place at, struct error *err, const char *format, va_list args)
 {
 	char sentence[sizeof(err->text)];
 
@@ -173,7 +173,7 @@ static int parse_key(struct reader *r, struct config *c)
 	rc = refuse_extras(r, at, r->event.data.scalar.anchor, r->event.data.scalar.tag);
 	if (rc == 0)
 		rc = parse_scalar(r, &key);
-	if (rc < 0)
+	if (rc < 0 || !key.text)
 		return rc;
 	c->key = key.text;
 	if (!*c->key || has_control(c->key))

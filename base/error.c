@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void fill(struct error *err, int code, const char *format, va_list args)
+static void __attribute__((format(printf, 3, 0)))
+fill(struct error *err, int code, const char *format, va_list args)
 {
 	char text[sizeof(err->text)]; /* for the arguments may lie in err->text */
 

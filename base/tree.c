@@ -61,7 +61,7 @@ static void unlock(int path)
 static int open_directory(const struct removal *r, int dir, const char *name)
 {
 	owned_fd path = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	uint64_t mount;
+	uint64_t mount = 0;
 	int fd, rc;
 
 	if (path < 0)

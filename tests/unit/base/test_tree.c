@@ -1,4 +1,4 @@
-#include "check.h"
+#include "tests/unit/base/check.h"
 
 #include "base/owned.h"
 #include "base/tree.h"
@@ -113,11 +113,14 @@ static void names_like_the_made_up_ones_do_no_harm(void **state)
 static int remove_deep_tree(void *with)
 {
 	const struct scratch *s = with;
-	const struct rlimit few = {16, 16};
+	struct rlimit few;
 	struct error e = {0};
 	int rc = dig(s->fd, "t", DEEP);
 
-	if (rc || setrlimit(RLIMIT_NOFILE, &few) < 0)
+	if (rc || getrlimit(RLIMIT_NOFILE, &few) < 0)
+		return 10 + rc;
+	few.rlim_cur = 16;
+	if (setrlimit(RLIMIT_NOFILE, &few) < 0)
 		return 10 + rc;
 	if (tree_remove(s->fd, "t", &e) < 0)
 		(void)fprintf(stderr, "%s\n", e.text);
@@ -202,14 +205,14 @@ static int keep_mounts(void *with)
 	const struct scratch *s = with;
 	struct error e = {0};
 
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    chdir(s->path) < 0 || mount("safe", "t/level/bind", NULL, MS_BIND, NULL) < 0)
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    chdir(s->path) < 0 || mount("safe", "t/level/bind", "none", MS_BIND, NULL) < 0)
 		return NO_MOUNTS;
 	if (tree_remove(s->fd, "t", &e) != -EBUSY)
 		return 1;
 	if (!strstr(e.text, "bind"))
 		return 2;
-	if (mount("safe", "at", NULL, MS_BIND, NULL) < 0)
+	if (mount("safe", "at", "none", MS_BIND, NULL) < 0)
 		return NO_MOUNTS;
 	return tree_remove(s->fd, "at", &e) == -EBUSY ? 0 : 3;
 }

@@ -1,4 +1,4 @@
-#include "check.h"
+#include "tests/unit/base/check.h"
 
 #include "base/units.h"
 
