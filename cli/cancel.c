@@ -1,0 +1,43 @@
+#include "cli/subcommands.h"
+
+#include "cli/find.h"
+#include "cli/told.h"
+
+struct values {
+	const char *reason;
+};
+
+static const struct option_row rows[] = {
+	{"reason", 'm', OPTION_TEXT, "TEXT", "a sentence for who wonders later",
+	 offsetof(struct values, reason)},
+};
+
+static int run(struct cli *cli, void *values)
+{
+	const struct values *v = values;
+	Cupel__RunRequest wish = CUPEL__RUN_REQUEST__INIT;
+	owned(client) *c = NULL;
+	struct error err = {0};
+
+	if (v->reason)
+		wish.reason = (char *)v->reason;
+	if (cli_word(cli, 1))
+		wish.job = (char *)cli_word(cli, 1);
+	if (client_open(cli, CUPEL__ROLE__ROLE_SUBMITTER, &c, &err) < 0 ||
+	    find_run(c, cli_word(cli, 0), &wish.run, &err) < 0)
+		return cli_fail(cli, &err);
+	return told(cli, c, FRAME_CANCEL, &wish.base);
+}
+
+const struct command command_cancel = {
+	.name = "cancel",
+	.synopsis = "RUN [JOB]",
+	.summary = "ends a run, or one job of it",
+	.options = rows,
+	.options_count = sizeof(rows) / sizeof(rows[0]),
+	.values_size = sizeof(struct values),
+	.words_min = 1,
+	.words_max = 2,
+	.asks = true,
+	.run = run,
+};
