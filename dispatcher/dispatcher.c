@@ -58,7 +58,7 @@ static void begin_anew(struct dispatcher *d, const struct error *why)
 	outbox_drop(d);
 	for (s = TAILQ_FIRST(&d->sessions); s; s = next) {
 		next = TAILQ_NEXT(s, entry);
-		if (s->role == CUPEL__ROLE__ROLE_RUNNER || s->spoke || s->owed)
+		if (s->role == CUPEL__ROLE__ROLE_RUNNER || s->spoke == d->turns || s->owed)
 			session_dismiss(s, why->code, "the dispatcher could not store it: %s",
 					why->text);
 	}
@@ -72,12 +72,10 @@ static void begin_anew(struct dispatcher *d, const struct error *why)
 static void commit(struct dispatcher *d)
 {
 	struct error err = {0};
-	struct session *s;
 
 	if (store_dirty(d->store) && store_commit(d->store, &err) < 0)
 		begin_anew(d, &err);
-	TAILQ_FOREACH(s, &d->sessions, entry)
-		s->spoke = false;
+	d->turns++;
 	outbox_flush(d);
 }
 
@@ -244,6 +242,7 @@ static void init(struct dispatcher *d, struct event_base *base,
 		 const struct dispatcher_options *options)
 {
 	d->base = base;
+	d->turns = 1;
 	d->options = *options;
 	d->dir = d->lock = -1;
 	(void)snprintf(d->software, sizeof(d->software), "cupel-dispatcher %s", CUPEL_VERSION);
@@ -301,6 +300,7 @@ void dispatcher_free(struct dispatcher *d)
 	map_done(&d->attempts);
 	map_done(&d->sessions_by_id);
 	map_done(&d->changed);
+	map_done(&d->ended);
 	map_done(&d->watches);
 	buffer_done(&d->outbox);
 	if (d->turn)

@@ -36,11 +36,13 @@ struct dispatcher {
 	struct session_list sessions;
 	struct map sessions_by_id;
 	uint64_t last_session;
+	uint64_t turns;
 	struct buffer outbox;  /* said when the turn is committed */
 	struct event *turn;    /* active while there is something to end a turn for */
 	struct event *retry;   /* looks again at logs that the disk had no room for */
 	struct timeval log_retry;
 	struct map changed;    /* runs, for who watches them */
+	struct map ended;      /* runs, for who follows them all */
 	struct map watches;    /* by run: struct watch_list */
 	struct tail_list early_tails; /* of jobs that have no attempt yet */
 	int64_t space_checked_ms;
@@ -70,6 +72,8 @@ void say_error(struct session *s, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void say_done(struct session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void outbox_flush(struct dispatcher *d);
+/* Its line has room again. */
+void outbox_drained(struct session *s);
 /* Forgets what could not be kept, and marks who would have heard it. */
 void outbox_drop(struct dispatcher *d);
 
@@ -117,8 +121,10 @@ struct session {
 	char name[MESSAGE_NAME_MAX + 1];
 	struct runner *runner; /* of a runner */
 	bool finishing;	       /* told to go; nothing is heard any more */
-	bool spoke;	       /* in this turn */
+	uint64_t spoke;	       /* in which turn last */
 	bool owed;	       /* something said in this turn never left */
+	bool held_back;	       /* it doesn't read its answers, so we don't read its questions */
+	size_t in_outbox;      /* bytes */
 	struct timer patience; /* for the hello */
 	int64_t complained_ms;
 	unsigned complaints;
@@ -170,7 +176,10 @@ void on_enroll(struct session *s, ProtobufCMessage **m);
 
 /* watch.c */
 void on_watch(struct session *s, ProtobufCMessage **m);
+void on_follow(struct session *s, ProtobufCMessage **m);
 void watch_tell(struct dispatcher *d); /* after a commit */
+/* Whoever follows all runs will see this one. */
+void watch_run_ended(struct dispatcher *d, uint64_t run);
 void watch_drained(struct session *s);
 void watch_stop(struct session *s);
 /* The run as clients see it, with why it waits; NULL: none. */

@@ -71,6 +71,7 @@ static void run_ended(struct dispatcher *d, uint64_t run)
 	(void)store_run_end(d->store, run, sum.verdict, text,
 			    sum.flaky && sum.verdict == CUPEL__VERDICT__VERDICT_PASSED,
 			    clock_wall_ms()); /* sticks when it fails */
+	watch_run_ended(d, run);
 }
 
 /* --- jobs that end ------------------------------------------------------------------------------------- */

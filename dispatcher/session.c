@@ -207,6 +207,7 @@ static const frame_handler handlers[256] = {
 	[FRAME_LIST] = on_list,		    [FRAME_TAIL] = on_tail,
 	[FRAME_RUNNERS] = on_runners,	    [FRAME_DRAIN_RUNNER] = on_drain,
 	[FRAME_SET_LIMITS] = on_set_limits, [FRAME_ENROLL] = on_enroll,
+	[FRAME_FOLLOW] = on_follow,
 };
 
 /* What a peer of this role may say at this time. */
@@ -239,7 +240,7 @@ static void on_frame(void *context, struct link *link, const struct frame *frame
 	(void)link;
 	if (s->finishing || !may_say(s, frame->type))
 		return;
-	s->spoke = true;
+	s->spoke = s->d->turns;
 	turn_wanted(s->d);
 	if (frame->type == FRAME_LOG) {
 		on_log(s, frame);
@@ -264,6 +265,7 @@ static void on_drained(void *context, struct link *link)
 	(void)link;
 	if (s->finishing)
 		return;
+	outbox_drained(s);
 	tail_drained(s);
 	watch_drained(s);
 }

@@ -16,6 +16,8 @@ struct watch {
 };
 
 #define WATCHES_MAX 256 /* of one session */
+#define ALL_RUNS    0   /* instead of a run: each, once it has ended */
+#define FOLLOW_MAX  (8 * LINK_LOW) /* queued for one follower; what ends meanwhile passes it by */
 
 /* --- what is shown ------------------------------------------------------------------------------------------ */
 
@@ -87,11 +89,37 @@ static struct watch_list *list_of(struct dispatcher *d, uint64_t run)
 	return NULL;
 }
 
+static bool add_watch(struct session *s, uint64_t run)
+{
+	struct watch_list *list = list_of(s->d, run);
+	struct watch *w = list ? calloc(1, sizeof(*w)) : NULL;
+
+	if (!w) {
+		say_error(s, ENOMEM, "the dispatcher is out of memory");
+		return false;
+	}
+	w->session = s;
+	w->run = run;
+	TAILQ_INSERT_TAIL(&s->watches, w, of_session);
+	TAILQ_INSERT_TAIL(list, w, of_run);
+	return true;
+}
+
+void on_follow(struct session *s, ProtobufCMessage **m)
+{
+	struct watch *w;
+
+	(void)m;
+	TAILQ_FOREACH(w, &s->watches, of_session)
+		if (w->run == ALL_RUNS)
+			return;
+	(void)add_watch(s, ALL_RUNS); /* it was told what failed */
+}
+
 void on_watch(struct session *s, ProtobufCMessage **m)
 {
 	uint64_t run = ((const Cupel__RunRequest *)*m)->run;
-	struct watch_list *list;
-	struct watch *w, *other;
+	struct watch *other;
 	struct run_place place;
 	size_t count = 0;
 	bool found = store_run_place(s->d->store, run, &place) == 0;
@@ -106,17 +134,8 @@ void on_watch(struct session *s, ProtobufCMessage **m)
 			  (unsigned long long)run);
 		return;
 	}
-	list = list_of(s->d, run);
-	w = list ? calloc(1, sizeof(*w)) : NULL;
-	if (!w) {
-		say_error(s, ENOMEM, "the dispatcher is out of memory");
-		return;
-	}
-	w->session = s;
-	w->run = run;
-	TAILQ_INSERT_TAIL(&s->watches, w, of_session);
-	TAILQ_INSERT_TAIL(list, w, of_run);
-	run_changed(s->d, run);
+	if (add_watch(s, run))
+		run_changed(s->d, run);
 }
 
 static void tell_of(struct dispatcher *d, uint64_t id)
@@ -139,10 +158,36 @@ static void tell_of(struct dispatcher *d, uint64_t id)
 	cupel__run__free_unpacked(run, NULL);
 }
 
+void watch_run_ended(struct dispatcher *d, uint64_t run)
+{
+	if (map_get(&d->watches, ALL_RUNS))
+		(void)map_put(&d->ended, run, d); /* without memory they miss it */
+}
+
+static void tell_followers(struct dispatcher *d)
+{
+	struct watch_list *list = map_get(&d->watches, ALL_RUNS);
+
+	for (size_t i = 0; list && i < d->ended.size; i++) {
+		Cupel__Run *run = d->ended.slots[i].value ? run_shown(d, d->ended.slots[i].key) : NULL;
+		struct watch *w;
+
+		if (!run)
+			continue;
+		TAILQ_FOREACH(w, list, of_run)
+			if (run->verdict && link_queued(w->session->link) <= FOLLOW_MAX)
+				say(w->session, FRAME_RUN, &run->base);
+		cupel__run__free_unpacked(run, NULL);
+	}
+	map_done(&d->ended);
+}
+
 void watch_tell(struct dispatcher *d)
 {
 	struct map changed = d->changed;
 
+	if (d->ended.count)
+		tell_followers(d);
 	if (!changed.count)
 		return;
 	d->changed = (struct map){0};

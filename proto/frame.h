@@ -68,6 +68,7 @@ enum frame_type {
 	FRAME_ENROLL = 81,
 	FRAME_TOKEN = 82,
 	FRAME_DONE = 83,
+	FRAME_FOLLOW = 84, /* a FollowRequest */
 };
 
 struct frame {

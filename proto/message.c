@@ -73,6 +73,7 @@ static const struct type {
 	[FRAME_ENROLL] = {"ENROLL", &cupel__enroll__descriptor, ADMIN},
 	[FRAME_TOKEN] = {"TOKEN", &cupel__token__descriptor, NOBODY},
 	[FRAME_DONE] = {"DONE", &cupel__done__descriptor, NOBODY},
+	[FRAME_FOLLOW] = {"FOLLOW", &cupel__follow_request__descriptor, READ},
 };
 
 bool message_allowed(Cupel__Role role, uint8_t type)
