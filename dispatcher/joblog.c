@@ -206,6 +206,8 @@ int joblogs_new(struct event_base *base, int state, const struct joblog_callback
 	pthread_cond_init(&l->work, NULL);
 	if (mkdirat(state, "logs", 0700) < 0 && errno != EEXIST)
 		return error_set(err, errno, "make the directory of the logs");
+	if (fsync(state) < 0)
+		return error_set(err, errno, "sync the state directory");
 	l->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (l->wake < 0)
 		return error_set(err, errno, "make the logs");

@@ -8,6 +8,9 @@
  * the frames beyond it are lost and their peers are dismissed, which makes them ask again. */
 #define OUTBOX_MAX ((size_t)256 << 20)
 
+/* Answers that one peer has not taken yet; beyond that its questions wait. */
+#define UNREAD_MAX ((size_t)4 << 20)
+
 struct record {
 	uint64_t session;
 	uint32_t length;
@@ -17,6 +20,22 @@ struct record {
 static bool must_wait(const struct dispatcher *d)
 {
 	return d->outbox.length || store_dirty(d->store);
+}
+
+static void hold_back(struct session *s)
+{
+	if (s->held_back || link_queued(s->link) + s->in_outbox <= UNREAD_MAX)
+		return;
+	s->held_back = true;
+	link_pause(s->link, true);
+}
+
+void outbox_drained(struct session *s)
+{
+	if (!s->held_back || s->in_outbox || link_queued(s->link) > LINK_LOW)
+		return;
+	s->held_back = false;
+	link_pause(s->link, false);
 }
 
 void say(struct session *s, uint8_t type, const ProtobufCMessage *m)
@@ -29,6 +48,7 @@ void say(struct session *s, uint8_t type, const ProtobufCMessage *m)
 		return;
 	if (!must_wait(s->d)) {
 		(void)link_send(s->link, type, m); /* a link that is over tells so by itself */
+		hold_back(s);
 		return;
 	}
 	out = &s->d->outbox;
@@ -41,6 +61,8 @@ void say(struct session *s, uint8_t type, const ProtobufCMessage *m)
 	r.length = (uint32_t)length;
 	(void)buffer_append(out, &r, sizeof(r)); /* there is room */
 	out->length += protobuf_c_message_pack(m, (uint8_t *)out->data + out->length);
+	s->in_outbox += sizeof(r) + length;
+	hold_back(s);
 }
 
 void say_error(struct session *s, int code, const char *format, ...)
@@ -83,9 +105,12 @@ void outbox_flush(struct dispatcher *d)
 		memcpy(&r, out.data + at, sizeof(r));
 		at += sizeof(r);
 		s = map_get(&d->sessions_by_id, r.session);
-		if (s && !s->finishing)
+		if (s && !s->finishing) {
 			(void)link_send_raw(s->link, r.type, out.data + at, r.length, NULL,
 					    0); /* as above */
+			s->in_outbox -= sizeof(r) + r.length;
+			outbox_drained(s);
+		}
 		at += r.length;
 	}
 	if (d->outbox.data || out.size > FRAME_PAYLOAD_MAX) {
@@ -106,8 +131,10 @@ void outbox_drop(struct dispatcher *d)
 		memcpy(&r, d->outbox.data + at, sizeof(r));
 		at += sizeof(r) + r.length;
 		s = map_get(&d->sessions_by_id, r.session);
-		if (s)
+		if (s) {
 			s->owed = true;
+			s->in_outbox = 0;
+		}
 	}
 	buffer_clear(&d->outbox);
 }

@@ -20,8 +20,8 @@ struct tail {
 	TAILQ_ENTRY(tail) of_log; /* or of the early ones */
 };
 
-#define CHUNK	  ((size_t)64 << 10)
-#define QUEUE_MAX CHUNK /* on one line, before it has to drain */
+#define CHUNK	  ((size_t)32 << 10)
+#define QUEUE_MAX CHUNK /* on one line; the link tells when it falls below */
 #define TAILS_MAX 64	/* of one session */
 
 static void tail_free(struct tail *t)
@@ -126,6 +126,7 @@ static struct tail *tail_new(struct session *s, uint64_t job, const Cupel__Tail 
 	t->job = job;
 	t->offset = w->offset;
 	t->follow = w->follow;
+	link_set_low(s->link, QUEUE_MAX);
 	TAILQ_INSERT_TAIL(&s->tails, t, of_session);
 	TAILQ_INSERT_TAIL(&s->d->early_tails, t, of_log);
 	return t;

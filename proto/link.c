@@ -30,6 +30,7 @@ struct link *link_new(struct event_base *base)
 		return NULL;
 	l->base = base;
 	l->fd = -1;
+	l->low = LINK_LOW;
 	l->out = evbuffer_new();
 	if (!l->out) {
 		free(l);
@@ -82,7 +83,6 @@ static void shut(struct link *l)
 	if (l->fd >= 0)
 		(void)close(l->fd); /* nothing is lost that a close could tell */
 	l->fd = -1;
-	free(give(l->from));
 	(void)evbuffer_drain(l->out, evbuffer_get_length(l->out));
 	if (!l->busy) /* else a callback may still read its frame */
 		drop_input(l);
@@ -90,6 +90,7 @@ static void shut(struct link *l)
 
 static void release(struct link *l)
 {
+	free(l->from);
 	evbuffer_free(l->out);
 	free(l);
 }
@@ -239,7 +240,7 @@ static void after_write(struct link *l)
 		leave(l);
 		return;
 	}
-	if (!l->high || evbuffer_get_length(l->out) >= LINK_LOW)
+	if (!l->high || evbuffer_get_length(l->out) >= l->low)
 		return;
 	l->high = false;
 	if (l->phase == LINK_OPEN && l->callbacks.drained)
@@ -550,7 +551,7 @@ static int commit(struct link *l, struct evbuffer_iovec *frame)
 {
 	if (evbuffer_commit_space(l->out, frame, 1) < 0)
 		return -ENOMEM;
-	if (evbuffer_get_length(l->out) >= LINK_LOW)
+	if (evbuffer_get_length(l->out) >= l->low)
 		l->high = true;
 	/* Written at the end of this round of the loop, together with what else comes until then;
 	 * unless the socket is known to be full. */
@@ -602,6 +603,12 @@ int link_send_error(struct link *l, int code, const char *format, ...)
 	m.code = (uint32_t)(code < 0 ? -code : code);
 	m.text = text;
 	return link_send(l, FRAME_ERROR, &m.base);
+}
+
+void link_set_low(struct link *l, size_t low)
+{
+	l->low = low;
+	l->high = evbuffer_get_length(l->out) >= low;
 }
 
 void link_pause(struct link *l, bool paused)

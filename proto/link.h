@@ -112,6 +112,10 @@ int link_send_error(struct link *link, int code, const char *format, ...)
 size_t link_queued(const struct link *link);
 #define LINK_LOW ((size_t)256 << 10)
 
+/* `drained` is told below `low` bytes (at least 1) instead of LINK_LOW: for who has many links and
+ * wants little queued on each. */
+void link_set_low(struct link *link, size_t low);
+
 /* Stops or goes on reading: the reader's back-pressure. */
 void link_pause(struct link *link, bool paused);
 

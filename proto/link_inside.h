@@ -40,9 +40,10 @@ struct link {
 	size_t in_length, in_size;
 	size_t in_usual; /* the last whole frame's, and some */
 	struct evbuffer *out;
+	size_t low; /* LINK_LOW, or as its owner wants */
 
 	bool paused;
-	bool high;	/* LINK_LOW or more was queued: `drained` is due */
+	bool high;	/* `low` or more was queued: `drained` is due */
 	bool mute;	/* writing has failed; what the peer said before may still be read */
 	bool ended;	/* the peer's side has ended */
 	bool told;	/* `closed` was called */

@@ -15,6 +15,7 @@
 #define HANDS	8
 #define STEPS	1500
 #define JOBS	256 /* ids that are looked at */
+#define EPOCHS	512
 
 struct sim_runner {
 	struct peer *peer;
@@ -31,7 +32,7 @@ static struct {
 	struct sim_runner runner[RUNNERS];
 	uint64_t run[RUNS];
 	size_t runs;
-	uint32_t epoch[JOBS];	     /* the highest seen in an assignment */
+	bool assigned[JOBS][EPOCHS];
 	Cupel__Verdict verdict[JOBS]; /* the first seen, which must stay */
 } sim;
 
@@ -162,9 +163,9 @@ static void hear_assign(struct sim_runner *r, const Cupel__Assign *a)
 	Cupel__Attempt which = *a->attempt;
 	Cupel__Decline decline = CUPEL__DECLINE__INIT;
 
-	assert_true(which.job < JOBS);
-	assert_true(which.epoch > sim.epoch[which.job]); /* never the same epoch twice */
-	sim.epoch[which.job] = which.epoch;
+	assert_true(which.job < JOBS && which.epoch < EPOCHS);
+	assert_false(sim.assigned[which.job][which.epoch]); /* never the same epoch twice */
+	sim.assigned[which.job][which.epoch] = true;
 	decline.attempt = &which;
 	decline.reason = (char *)"by chance";
 	if (r->count == HANDS || chance(12) == 0) {
