@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 enum step init_fail_at;
@@ -37,6 +38,7 @@ static void close_others(const struct plan *plan)
 	keep[count++] = plan->error;
 	keep[count++] = plan->worktree.fd;
 	keep[count++] = plan->system.fd;
+	keep[count++] = plan->root;
 	for (size_t i = 0; i < plan->bind_count; i++)
 		keep[count++] = plan->binds[i].fd;
 	for (;;) { /* from gap to gap, upwards */
@@ -91,6 +93,7 @@ static int become_root(struct plan *plan)
 		_exit(1);
 	if (plan->clear_handlers)
 		default_handlers();
+	(void)umask(0); /* the modes of what is made are meant */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)setsid(); /* out of the terminal's reach; the first of a pid namespace may lead one */
@@ -148,16 +151,17 @@ static int limits(struct plan *plan)
 static const struct {
 	enum step step;
 	int (*run)(struct plan *plan);
+	bool in_template;
 } steps[] = {
 	{STEP_GO, await_go},
 	{STEP_PRIVATE, root_private},
 	{STEP_SOURCES, root_sources},
 	{STEP_IDENTITY, become_root},
 	{STEP_ROOT, root_mount},
-	{STEP_SKELETON, root_skeleton},
-	{STEP_SYSTEM, root_system},
-	{STEP_ETC, root_etc},
-	{STEP_DEVICES, root_devices},
+	{STEP_SKELETON, root_skeleton, true},
+	{STEP_SYSTEM, root_system, true},
+	{STEP_ETC, root_etc, true},
+	{STEP_DEVICES, root_devices, true},
 	{STEP_PTS, root_pts},
 	{STEP_PROC, root_proc},
 	{STEP_PROC_MASK, root_proc_mask},
@@ -191,7 +195,7 @@ static void run_steps(struct plan *plan)
 				_exit(1);
 			fail(plan, steps[i].step, EIO);
 		}
-		rc = steps[i].run(plan);
+		rc = plan->templated && steps[i].in_template ? 0 : steps[i].run(plan);
 		if (rc < 0)
 			fail(plan, steps[i].step, -rc);
 	}

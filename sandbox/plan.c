@@ -1,6 +1,7 @@
 #include "sandbox/plan.h"
 
 #include "base/fd.h"
+#include "sandbox/template.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -174,6 +175,7 @@ int plan_make(const struct sandbox_spec *spec, struct plan *plan, struct error *
 	plan->path = plan->env[find(plan->env, STANDARD, "PATH=")] + strlen("PATH=");
 	size_private(&spec->limits, plan);
 	find_title(plan);
+	template_use(plan);
 	return 0;
 }
 
@@ -181,6 +183,9 @@ void plan_done(struct plan *plan)
 {
 	source_done(&plan->worktree);
 	source_done(&plan->system);
+	if (plan->root >= 0)
+		(void)close(plan->root);
+	plan->root = -1;
 	for (size_t i = 0; i < plan->bind_count; i++)
 		source_done(&plan->binds[i]);
 	free(plan->binds);

@@ -47,6 +47,7 @@ struct plan {
 	bool clear_handlers;   /* clone3 didn't */
 	bool cgroup_namespace; /* make it after the cgroups were entered */
 
+	bool templated;  /* `root` is a copy of the template, with all that it holds */
 	int root, store; /* the child's: the new root, and what is behind its private parts */
 	struct message failure; /* the child's: filled by the step that fails */
 };

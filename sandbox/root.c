@@ -81,13 +81,20 @@ static int private_mount(const struct plan *plan)
 	return make_mount("tmpfs", options, MOUNT_ATTR_NODEV);
 }
 
+int root_tmpfs(struct plan *plan)
+{
+	static const struct option options[] = {
+		{"size", ROOT_SIZE}, {"nr_inodes", ROOT_INODES}, {"mode", "0755"}, {NULL, NULL}};
+
+	plan->root = make_mount("tmpfs", options, MOUNT_ATTR_NODEV);
+	return plan->root < 0 ? plan_fail(plan, "tmpfs") : 0;
+}
+
 /* Mounts can be cloned only from mounts that stand somewhere: the private directories' file system
  * and the root of the owner's choice stand on the host's /proc, and go with it. They must not stand
  * on /, where they would hide the host's root from the umount in root_pivot(). */
 int root_mount(struct plan *plan)
 {
-	static const struct option options[] = {
-		{"size", ROOT_SIZE}, {"nr_inodes", ROOT_INODES}, {"mode", "0755"}, {NULL, NULL}};
 	int below[] = {plan->system.fd, private_mount(plan)};
 
 	if (below[1] < 0)
@@ -97,10 +104,10 @@ int root_mount(struct plan *plan)
 		if (below[i] >= 0 &&
 		    move_mount(below[i], "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0)
 			return plan_fail(plan, i ? "private directories" : plan->system.path);
-	plan->root = make_mount("tmpfs", options, MOUNT_ATTR_NODEV);
-	if (plan->root < 0 ||
-	    move_mount(plan->root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return plan_fail(plan, "tmpfs");
+	if (!plan->templated && root_tmpfs(plan) < 0)
+		return -errno;
+	if (move_mount(plan->root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return plan_fail(plan, "/");
 	return 0;
 }
 
@@ -116,7 +123,6 @@ int root_skeleton(struct plan *plan)
 		{"pts/ptmx", "dev/ptmx"},          {"/run", "var/run"},
 		{"/proc/self/mounts", "etc/mtab"}};
 
-	(void)umask(0);
 	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++)
 		if (mkdirat(plan->root, directories[i], 0755) < 0)
 			return plan_fail(plan, directories[i]);

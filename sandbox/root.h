@@ -9,6 +9,7 @@
 int root_private(struct plan *plan); /* cuts the ties to the host's mount events */
 int root_sources(struct plan *plan); /* while still the caller's user */
 int root_mount(struct plan *plan);
+int root_tmpfs(struct plan *plan); /* a part of it: an empty root, standing nowhere */
 int root_skeleton(struct plan *plan);
 int root_system(struct plan *plan);
 int root_etc(struct plan *plan);
