@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 enum step init_fail_at;
@@ -79,7 +80,7 @@ static void default_handlers(void)
 
 static int become_root(struct plan *plan)
 {
-	sigset_t none;
+	sigset_t blocked;
 	char byte;
 
 	if (plan->ids.has_root &&
@@ -94,8 +95,9 @@ static int become_root(struct plan *plan)
 	if (plan->clear_handlers)
 		default_handlers();
 	(void)umask(0); /* the modes of what is made are meant */
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)sigemptyset(&blocked);
+	(void)sigaddset(&blocked, SIGCHLD); /* is waited for */
+	(void)sigprocmask(SIG_SETMASK, &blocked, NULL);
 	(void)setsid(); /* out of the terminal's reach; the first of a pid namespace may lead one */
 	return 0;
 }
@@ -218,18 +220,49 @@ static pid_t start_payload(struct plan *plan)
 	return pid;
 }
 
-/* As pid 1: everybody's heir. What is left when the program ends, the kernel kills with us. */
-static int reap_until(pid_t program)
+static uint64_t used(const char *path)
 {
+	struct statfs fs;
+
+	return statfs(path, &fs) < 0 ? 0
+				     : (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize;
+}
+
+static void measure_disk(const struct plan *plan, struct message *m)
+{
+	uint64_t now = used("/tmp") + (plan->bounded ? used(SANDBOX_WORKTREE) : 0);
+
+	if (now > m->disk)
+		m->disk = now;
+}
+
+/* How often the disk is looked at while a job with a limit of it runs. */
+#define DISK_LOOK_S 1
+
+/* As pid 1: everybody's heir. What is left when the program ends, the kernel kills with us. */
+static void reap_until(const struct plan *plan, pid_t program, struct message *m)
+{
+	const struct timespec look = {.tv_sec = DISK_LOOK_S};
+	bool watch = plan->spec->limits.disk != 0;
+	sigset_t child;
+
+	(void)sigemptyset(&child);
+	(void)sigaddset(&child, SIGCHLD);
 	for (;;) {
-		int status;
-		pid_t pid = wait4(-1, &status, __WALL, NULL);
+		pid_t pid = wait4(-1, &m->status, __WALL | (watch ? WNOHANG : 0), NULL);
 
 		if (pid == program)
-			return status;
-		if (pid < 0 && errno != EINTR)
-			return -1; /* it can't end without us being told */
+			break;
+		if (pid < 0 && errno != EINTR) { /* it can't end without us being told */
+			m->status = -1;
+			break;
+		}
+		if (pid == 0) {
+			(void)sigtimedwait(&child, NULL, &look);
+			measure_disk(plan, m);
+		}
 	}
+	measure_disk(plan, m);
 }
 
 /* The caller's command line is not the job's to read. */
@@ -251,7 +284,7 @@ void init_main(struct plan *plan)
 	(void)sys_close_range(0, (unsigned)plan->control - 1, 0);
 	(void)sys_close_range((unsigned)plan->control + 1, ~0U, 0);
 	say(plan, &m);
-	m.status = reap_until(program);
+	reap_until(plan, program, &m);
 	m.word = WORD_ENDED;
 	say(plan, &m);
 	_exit(0);

@@ -12,7 +12,10 @@
 #define STATUS_NOT_SET_UP 125
 #define STATUS_REFUSED    126
 #define STATUS_NOT_FOUND  127
-#define STATUS_LIMIT      137
+/* With less than that left, a write of a page-sized piece or a directory fails. */
+#define DISK_NEARLY_FULL 65536
+
+#define STATUS_LIMIT 137
 
 static void say(struct sandbox_outcome *out, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -122,6 +125,20 @@ static bool judge_tasks(const struct ending *e, const struct sandbox_limits *lim
 	return true;
 }
 
+/* A full disk is a failure of the program's own; it is told where the limit explains it. */
+static bool judge_disk(const struct sandbox_limits *limits, struct sandbox_outcome *out,
+		       const char *how)
+{
+	char limit[32], peak[32];
+
+	if (!limits->disk || out->usage.disk_peak + DISK_NEARLY_FULL < limits->disk)
+		return false;
+	killed(out, "disk");
+	say(out, "killed by the disk limit of %s (%s in use): the program %s",
+	    size(limits->disk, limit), size(out->usage.disk_peak, peak), how);
+	return true;
+}
+
 static void judge_status(const struct ending *e, const struct sandbox_limits *limits,
 			 struct sandbox_outcome *out)
 {
@@ -139,7 +156,8 @@ static void judge_status(const struct ending *e, const struct sandbox_limits *li
 		(void)snprintf(how, sizeof(how), "was ended by signal %d (%s)", out->signal,
 			       sigdescr_np(out->signal) ? sigdescr_np(out->signal) : "unknown");
 	}
-	if (out->verdict == SANDBOX_FAILED && judge_tasks(e, limits, out, how))
+	if (out->verdict == SANDBOX_FAILED &&
+	    (judge_tasks(e, limits, out, how) || judge_disk(limits, out, how)))
 		return;
 	say(out, "%s: %s %s", out->verdict == SANDBOX_PASSED ? "passed" : "failed",
 	    e->command ? e->command : "the program", how);

@@ -16,7 +16,10 @@
 static int stdio(struct plan *plan)
 {
 	const int from[3] = {plan->input, plan->output, plan->error};
+	sigset_t none;
 
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)setsid();
 	for (int i = 0; i < 3; i++)
 		if (dup2(from[i], i) < 0)

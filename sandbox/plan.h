@@ -24,6 +24,7 @@ struct message {
 	int code;         /* errno of the failed step */
 	char detail[160]; /* the thing that it failed on */
 	int status;       /* as wait(2) tells it */
+	uint64_t disk;    /* bytes: the most that was seen in use where the disk limit holds */
 };
 
 struct plan {
@@ -39,6 +40,7 @@ struct plan {
 	struct source *binds;
 	size_t bind_count;
 
+	bool bounded; /* the worktree's file system is no larger than the disk limit */
 	uint64_t private_bytes, private_inodes; /* of the private directories together */
 	uint64_t tasks;                         /* RLIMIT_NPROC, where no cgroup holds it; 0: not */
 	const struct filter *filter;            /* borrowed, lives as long as the process */

@@ -17,6 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 
@@ -225,6 +226,7 @@ static void read_control(struct sandbox *s)
 	if (n == sizeof(m) && m.word == WORD_ENDED) {
 		s->ending.has_status = m.status != -1;
 		s->ending.status = m.status;
+		s->usage.disk_peak = m.disk;
 	} else if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
 		forget(s, &s->job.control);
 	}
@@ -447,18 +449,37 @@ void sandbox_free(struct sandbox *s)
 	free(s);
 }
 
-/* What only cgroups, or nothing, could hold. */
+/* The worktree's own file system holds the disk limit when it is no larger: a sized tmpfs, a loop
+ * image, an overlay whose upper layer is on one, a project with a quota. */
+static int check_disk(const struct sandbox_limits *limits, struct plan *plan, struct error *err)
+{
+	struct statvfs fs;
+	uint64_t bytes;
+
+	if ((!limits->disk && !limits->inodes) || plan->worktree.fd < 0)
+		return 0;
+	if (fstatvfs(plan->worktree.fd, &fs) < 0)
+		return error_set(err, errno, "look at the worktree's file system");
+	bytes = (uint64_t)fs.f_blocks * fs.f_frsize;
+	plan->bounded = bytes > 0 && (!limits->disk || bytes <= limits->disk) &&
+			(!limits->inodes || (fs.f_files && fs.f_files <= limits->inodes));
+	if (plan->bounded)
+		return 0;
+	return error_say(
+		err, EOPNOTSUPP,
+		"the disk limit can't be held: the worktree is on a file system of %llu MiB; "
+		"put it on one no larger than the limit (a tmpfs with size=, a loop image, a "
+		"project with a quota), or run without a worktree or without that limit",
+		(unsigned long long)(bytes >> 20));
+}
+
+/* What the groups don't hold. */
 static int hold_the_rest(const struct sandbox_spec *spec, struct cgroup *cg, struct plan *plan,
 			 struct error *err)
 {
 	if (spec->limits.tasks && !(cgroup_holds(cg) & SANDBOX_CAN_TASKS))
 		plan->tasks = spec->limits.tasks; /* of its own user namespace, all together */
-	if ((spec->limits.disk || spec->limits.inodes) && plan->worktree.fd >= 0)
-		return error_say(
-			err, EOPNOTSUPP,
-			"a disk limit can't be held for a worktree on the host's file system; "
-			"run without a worktree, or without that limit");
-	return 0;
+	return check_disk(&spec->limits, plan, err);
 }
 
 static int start(struct sandbox *s, const struct sandbox_spec *spec, struct plan *plan,
@@ -485,6 +506,18 @@ static int start(struct sandbox *s, const struct sandbox_spec *spec, struct plan
 	}
 	check_time(s);
 	return 0;
+}
+
+void sandbox_prepare(void)
+{
+	const struct sandbox_spec spec = {.argv = (const char *const[]){"-", NULL},
+					  .profile = SANDBOX_CI};
+	struct plan plan;
+
+	if (plan_make(&spec, &plan, NULL) ==
+	    0) /* what fails here fails again, and is told, later */
+		plan_done(&plan);
+	(void)cgroup_can(NULL, 0);
 }
 
 int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct error *err)

@@ -48,7 +48,10 @@ struct sandbox_limits {
 	uint64_t wall_ms;
 	uint64_t idle_ms; /* without a byte of output */
 	uint64_t output;  /* bytes on stdout and stderr together */
-	uint64_t disk;    /* bytes that it may write in the worktree and its private directories */
+	/* Bytes and files that may be in use in the private directories (they are memory), and as
+	 * many in the worktree: that is held by a worktree whose file system is no larger, else
+	 * refused. */
+	uint64_t disk;
 	uint64_t inodes;
 	uint64_t files; /* open descriptors of one process (RLIMIT_NOFILE) */
 };
@@ -150,6 +153,10 @@ struct sandbox_outcome {
 };
 
 struct sandbox;
+
+/* Makes now what all launches of this process and of its forks share (the system call filter, the
+ * template of the root): for a parent that is to fork many callers. Never needed. */
+void sandbox_prepare(void);
 
 /* Returns when the program runs or was refused. On failure nothing is left behind: -EINVAL is the
  * spec's own fault, any other errno the host's. What goes wrong from the first process of the job

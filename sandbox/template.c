@@ -44,15 +44,30 @@ static int make(const struct plan *plan)
 	return -1;
 }
 
+/* The host's packages were changed since: the template would show what was there before. */
+static bool is_stale(void)
+{
+	static dev_t device;
+	static ino_t inode;
+	struct stat st = {0};
+	bool same;
+
+	(void)stat("/etc/ld.so.cache", &st); /* replaced at each change of the libraries */
+	same = st.st_dev == device && st.st_ino == inode;
+	device = st.st_dev;
+	inode = st.st_ino;
+	return !same;
+}
+
 void template_use(struct plan *plan)
 {
 	static int template = -1;
-	static bool tried;
 
 	if (!is_usual(plan))
 		return;
-	if (!tried) {
-		tried = true;
+	if (is_stale()) {
+		if (template >= 0)
+			(void)close(template);
 		template = make(plan);
 	}
 	if (template >= 0)

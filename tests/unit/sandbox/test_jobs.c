@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 static struct job job;
@@ -167,6 +168,31 @@ static void a_private_disk_is_limited(void **state)
 		&job);
 	assert_says(&job, "full");
 	assert_in_range(atoi(strrchr(job.output, 0x0a) - 2), 80, 99);
+}
+
+static void a_worktree_with_room_for_more_than_the_limit_is_refused(void **state)
+{
+	(void)state;
+	job_run((struct sandbox_spec){.worktree = "/dev/shm", .limits = {.disk = 1 << 20}},
+		"echo ran", &job);
+	assert_verdict(&job, SANDBOX_ERRORED);
+	assert_non_null(strstr(job.outcome.reason, "disk limit can't be held"));
+}
+
+static void a_full_disk_is_told(void **state)
+{
+	char path[] = "/dev/shm/cupel-test-XXXXXX";
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	assert_int_equal(mount("test", path, "tmpfs", 0, "size=1m,nr_inodes=100"), 0);
+	job_run((struct sandbox_spec){.worktree = path, .limits = {.disk = 1 << 20}},
+		"head -c 3000000 /dev/zero > a", &job);
+	assert_verdict(&job, SANDBOX_KILLED);
+	assert_string_equal(job.outcome.limit, "disk");
+	assert_int_equal(job.outcome.usage.disk_peak, 1 << 20);
+	assert_int_equal(umount(path), 0);
+	assert_int_equal(rmdir(path), 0);
 }
 
 static void what_a_user_cannot_hold_is_refused(void **state)
@@ -463,6 +489,8 @@ int main(void)
 		cmocka_unit_test(output_is_cut_at_its_limit_to_the_byte),
 		cmocka_unit_test(open_files_are_limited),
 		cmocka_unit_test(a_private_disk_is_limited),
+		cmocka_unit_test(a_worktree_with_room_for_more_than_the_limit_is_refused),
+		cmocka_unit_test(a_full_disk_is_told),
 		cmocka_unit_test(what_a_user_cannot_hold_is_refused),
 		cmocka_unit_test(the_root_is_made_from_nothing),
 		cmocka_unit_test(nothing_of_the_host_can_be_written),
