@@ -64,11 +64,11 @@ static int open_failed(const char *path, int code, struct error *err)
 	const git_error *last = git_error_last();
 	const char *text = last && last->message ? last->message : "";
 
-	if (access(path, R_OK | X_OK) < 0 && errno == EACCES)
+	if (eaccess(path, R_OK | X_OK) < 0 && errno == EACCES)
 		return error_set(err, EACCES,
 				 "open repository %s (uid %u must be able to read and search it)",
 				 path, (unsigned)geteuid());
-	if (access(path, R_OK) < 0)
+	if (eaccess(path, R_OK) < 0)
 		return error_set(err, errno, "open repository %s", path);
 	if (strstr(text, "objectformat"))
 		return error_say(err, ENOTSUP,
