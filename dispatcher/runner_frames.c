@@ -397,9 +397,9 @@ void on_heartbeat(struct session *s, ProtobufCMessage **m)
 
 static void log_not_taken(struct session *s, struct attempt *a, int rc)
 {
-	if (!a->log_refused)
+	if (!a->log_told)
 		log_warning("job %" PRIu64 ": its log can't be stored: %s", a->job, strerror(-rc));
-	a->log_refused = true;
+	a->log_refused = a->log_told = true;
 	(void)event_add(s->d->retry, &s->d->log_retry); /* fails without memory: the next frame tries */
 }
 

@@ -23,6 +23,7 @@ struct attempt {
 	bool over;    /* it has a verdict; only its slot is still in use */
 	bool released; /* its slot is free already, but it has no verdict yet */
 	bool log_refused; /* the disk had no room for its log */
+	bool log_told;	  /* and that was logged */
 	bool unheard; /* over, and missing in the last heartbeat */
 	bool arrived; /* the runner has shown that it knows of it */
 	char *name;   /* of the job */
