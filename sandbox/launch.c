@@ -219,7 +219,8 @@ static int prepare(struct plan *plan, struct cgroup *cg, struct launched *l, boo
 
 	if (rc == 0)
 		rc = cgroup_enter(cg, l->pid, !born_inside, err);
-	if (rc == 0 && send(l->control, "g", 1, MSG_NOSIGNAL) < 0)
+	/* EPIPE: it has given up already, and its last word tells why. */
+	if (rc == 0 && send(l->control, "g", 1, MSG_NOSIGNAL) < 0 && errno != EPIPE)
 		rc = error_set(err, errno, "start the sandbox's first process");
 	return rc;
 }

@@ -1,0 +1,210 @@
+/* Every step of the set-up made to fail, and its process made to die there: a clear outcome, and
+ * nothing left. Many launches leave nothing either. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "sandbox/init.h"
+#include "tests/unit/sandbox/jobs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#define NAME     "test-faults"
+#define LAUNCHES 50 /* LAUNCHES in the environment wins: 10000 were run by hand */
+
+static unsigned lines(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	unsigned count = 0;
+	int c;
+
+	assert_non_null(f);
+	while ((c = fgetc(f)) != EOF)
+		count += c == '\n';
+	(void)fclose(f);
+	return count;
+}
+
+static unsigned entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	unsigned count = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		count++;
+	(void)closedir(dir);
+	return count;
+}
+
+/* What a launch could leave behind. */
+struct traces {
+	unsigned descriptors, mounts;
+};
+
+static struct traces look(void)
+{
+	return (struct traces){entries("/proc/self/fd"), lines("/proc/self/mountinfo")};
+}
+
+static void nothing_is_left(struct traces before, const char *after)
+{
+	struct traces now = look();
+
+	if (now.descriptors != before.descriptors)
+		fail_msg("%s: %u descriptors, there were %u", after, now.descriptors,
+			 before.descriptors);
+	if (now.mounts != before.mounts)
+		fail_msg("%s: %u mounts, there were %u", after, now.mounts, before.mounts);
+	if (waitpid(-1, NULL, WNOHANG | __WALL) != -1)
+		fail_msg("%s: a child is left", after);
+	if (system("find /sys/fs/cgroup -name " NAME " 2>/dev/null | grep -q .") == 0)
+		fail_msg("%s: a control group is left", after);
+}
+
+static struct job job;
+
+static const struct sandbox_spec usual = {.name = NAME};
+static const struct sandbox_bind bind = {.from = "/usr/share", .to = "/share"};
+/* With a bind each job builds its root itself, instead of taking the template. */
+static const struct sandbox_spec unusual = {.name = NAME, .binds = &bind, .bind_count = 1};
+
+static void fail_each(bool die)
+{
+	struct traces before;
+
+	job_run(unusual, "true", &job); /* what a process keeps is there then */
+	job_run(usual, "true", &job);
+	before = look();
+	for (int step = STEP_IDMAP; step < STEP_COUNT; step++) {
+		if (step == STEP_ATTACH) /* the parent's own; its failures have their tests */
+			continue;
+		init_fail_at = (enum step)step;
+		init_die_there = die;
+		job_run(unusual, "true", &job);
+		init_fail_at = STEP_NONE;
+		if (job.outcome.verdict == SANDBOX_PASSED && step == STEP_FORK)
+			continue; /* has no injection: the kernel's own */
+		assert_verdict(&job, SANDBOX_ERRORED);
+		assert_int_not_equal(job.outcome.reason[0], '\0');
+		if (!die && step != STEP_IDMAP &&
+		    !strstr(job.outcome.reason, step_name((enum step)step)) && step != STEP_EXEC &&
+		    step != STEP_WORKDIR)
+			fail_msg("step %s isn't named: %s", step_name((enum step)step),
+				 job.outcome.reason);
+		nothing_is_left(before, step_name((enum step)step));
+	}
+	job_run(usual, "true", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+}
+
+static void each_step_that_fails_is_named_and_leaves_nothing(void **state)
+{
+	(void)state;
+	fail_each(false);
+}
+
+static void a_process_that_dies_at_any_step_leaves_nothing(void **state)
+{
+	(void)state;
+	fail_each(true);
+}
+
+static void a_refused_spec_leaves_nothing(void **state)
+{
+	struct traces before;
+
+	(void)state;
+	job_run(usual, "true", &job);
+	before = look();
+	job_run((struct sandbox_spec){.name = NAME, .worktree = "/nonexistent"}, "true", &job);
+	nothing_is_left(before, "a missing worktree");
+	job_run((struct sandbox_spec){.name = NAME, .root = "/nonexistent"}, "true", &job);
+	nothing_is_left(before, "a missing root");
+	job_run((struct sandbox_spec){.name = NAME, .limits = {.files = 1 << 29}}, "true", &job);
+	assert_verdict(&job, SANDBOX_ERRORED);
+	nothing_is_left(before, "an impossible number of files");
+	job_run((struct sandbox_spec){.name = NAME, .limits = {.memory = 1 << 20}}, "true", &job);
+	nothing_is_left(before, "hardly any memory"); /* enough for `true`, or not */
+}
+
+static void many_launches_leave_nothing(void **state)
+{
+	const char *wanted = getenv("LAUNCHES");
+	struct traces before;
+
+	(void)state;
+	job_run(usual, "true", &job);
+	before = look();
+	for (int i = wanted ? atoi(wanted) : LAUNCHES; i > 0; i--) {
+		job_run(usual, "exit 0", &job);
+		assert_verdict(&job, SANDBOX_PASSED);
+	}
+	nothing_is_left(before, "many launches");
+}
+
+static void closed_standard_descriptors_do_not_mix_up_the_job(void **state)
+{
+	int keep[3];
+
+	(void)state;
+	(void)fflush(NULL);
+	for (int i = 0; i < 3; i++) {
+		keep[i] = fcntl(i, F_DUPFD_CLOEXEC, 100);
+		(void)close(i);
+	}
+	job_run(usual, "cat; echo out; echo err >&2; ls /proc/self/fd | wc -l", &job);
+	for (int i = 0; i < 3; i++) {
+		(void)dup2(keep[i], i);
+		(void)close(keep[i]);
+	}
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_says(&job, "out\n");
+	assert_says(&job, "err\n");
+}
+
+static void a_name_that_is_taken_is_refused(void **state)
+{
+	static const char *const argv[] = {"sleep", "60", NULL};
+	struct sandbox_spec spec = {.argv = argv, .name = NAME};
+	struct error err = {0};
+	struct sandbox *first = NULL, *second = NULL;
+
+	(void)state;
+	if (!(sandbox_can() & SANDBOX_CAN_MEMORY)) {
+		print_message("SKIP %s: no usable control groups here\n", __func__);
+		skip();
+	}
+	assert_int_equal(sandbox_start(&spec, &first, NULL), 0);
+	assert_int_equal(sandbox_start(&spec, &second, &err), -EEXIST);
+	assert_null(second);
+	assert_int_equal(sandbox_remove(NULL, NAME, &err), 0); /* as after its caller's death */
+	while (sandbox_step(first, NULL) != 1)
+		;
+	sandbox_free(first);
+	assert_int_not_equal(system("find /sys/fs/cgroup -name " NAME " 2>/dev/null | grep -q ."),
+			     0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_step_that_fails_is_named_and_leaves_nothing),
+		cmocka_unit_test(a_process_that_dies_at_any_step_leaves_nothing),
+		cmocka_unit_test(a_refused_spec_leaves_nothing),
+		cmocka_unit_test(many_launches_leave_nothing),
+		cmocka_unit_test(closed_standard_descriptors_do_not_mix_up_the_job),
+		cmocka_unit_test(a_name_that_is_taken_is_refused),
+	};
+
+	if (geteuid() != 0) {
+		print_message("SKIP test_faults: needs root\n");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
