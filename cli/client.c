@@ -193,6 +193,17 @@ static int dial(struct client *c, bool once, int64_t patience_ms, struct error *
 	return c->up ? 0 : -ENOTCONN;
 }
 
+/* What went wrong, without the address where it says that, too. */
+static const char *cause(const struct client *c)
+{
+	size_t length = strlen(c->address);
+	const char *at = strstr(c->why.text, c->address);
+
+	if (c->late)
+		return "it doesn't answer";
+	return at && strncmp(at + length, ": ", 2) == 0 ? at + length + 2 : c->why.text;
+}
+
 static int no_dispatcher(const struct client *c, struct error *err)
 {
 	if (c->why.code == EACCES)
@@ -200,7 +211,7 @@ static int no_dispatcher(const struct client *c, struct error *err)
 	return error_say(err, ENOTCONN,
 			 "no dispatcher at %s: %s. Start one with `cupel up REPO`, or name another with "
 			 "--dispatcher",
-			 c->address, c->late ? "it doesn't answer" : c->why.text);
+			 c->address, cause(c));
 }
 
 int client_open(const struct cli *cli, Cupel__Role role, struct client **out, struct error *err)
@@ -247,9 +258,8 @@ struct event_base *client_base(const struct client *c)
 
 static int lost(const struct client *c, struct error *err)
 {
-	if (c->late)
-		return error_say(err, ENOTCONN, "the dispatcher at %s doesn't answer", c->address);
-	return error_say(err, ENOTCONN, "the connection to %s was lost: %s", c->address, c->why.text);
+	return error_say(err, ENOTCONN, "the connection to the dispatcher at %s was lost: %s", c->address,
+			 cause(c));
 }
 
 static int converse(struct client *c, uint8_t type, const ProtobufCMessage *request,

@@ -54,7 +54,10 @@ int cli_usage(struct cli *cli, const struct command *command, const struct error
 {
 	struct error full = {0};
 
-	(void)error_say(&full, EINVAL, "%s. See `cupel help%s%s`", err->text, command ? " " : "",
+	size_t length = strlen(err->text);
+
+	(void)error_say(&full, EINVAL, "%s%s See `cupel help%s%s`", err->text,
+			length && err->text[length - 1] == '?' ? "" : ".", command ? " " : "",
 			command ? command->name : ""); /* it is the text that counts */
 	(void)cli_fail(cli, &full);		       /* as wrong usage */
 	return STATUS_USAGE;

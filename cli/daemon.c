@@ -53,7 +53,8 @@ static void end_line(struct daemon *d)
 		return;
 	d->line[d->line_length] = '\0';
 	d->line_length = 0;
-	(void)snprintf(d->last[d->last_count++ % LAST_LINES], LINE_MAX_, "%s", d->line); /* fits */
+	if (!is_quiet(d->line))
+		(void)snprintf(d->last[d->last_count++ % LAST_LINES], LINE_MAX_, "%s", d->line); /* fits */
 	if (d->options.verbose || (d->started && !d->stopping && !is_quiet(d->line)))
 		d->callbacks->said(d->context, d, d->line);
 }

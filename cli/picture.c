@@ -387,6 +387,16 @@ static int print_logs(const struct picture *p, const Cupel__Run *run, struct buf
 	return print_line(p, out, "log", text);
 }
 
+/* The run's sentence is that of one of its jobs, which stands below its row anyway. */
+static bool reason_is_below(const Cupel__Run *run)
+{
+	for (size_t i = 0; i < run->n_jobs; i++)
+		if (is_shown(run, run->jobs[i]) && *run->jobs[i]->reason &&
+		    run->verdict != CUPEL__VERDICT__VERDICT_PASSED && strstr(run->reason, run->jobs[i]->reason))
+			return true;
+	return false;
+}
+
 int picture_run(const struct picture *p, const Cupel__Run *run, struct buffer *out)
 {
 	int rc = print_head(p, run, out);
@@ -395,7 +405,7 @@ int picture_run(const struct picture *p, const Cupel__Run *run, struct buffer *o
 		rc = print_commit(p, run, out);
 	if (rc == 0)
 		rc = print_times(p, run, out);
-	if (rc == 0 && *run->reason)
+	if (rc == 0 && *run->reason && !reason_is_below(run))
 		rc = print_line(p, out, "reason", run->reason);
 	if (rc == 0)
 		rc = print_logs(p, run, out);
