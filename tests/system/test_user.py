@@ -46,13 +46,14 @@ class Up(SystemTest):
         self.assert_verdict(self.lab.verdict_of(missed), "passed")
         self.assertEqual(self.lab.show(first["id"])["verdict"], "passed")
 
-    def test_a_part_that_dies_is_told_and_takes_the_rest_down(self):
+    def test_a_part_that_dies_is_told_and_started_again(self):
         repository = self.lab.repository()
         daemon = self.up(repository)
-        runner = next(pid for pid in self.children(daemon.pid) if "cupel-runner" in self.name(pid))
-        kill([runner])
-        self.assertNotEqual(daemon.wait(), 0)
-        self.assertIn("runner", daemon.log())
+        for part in ("runner", "dispatcher", "observer"):
+            kill([next(pid for pid in self.children(daemon.pid) if f"cupel-{part}" in self.name(pid))])
+            wait_until(lambda: f"{part}: is back" in daemon.log(), daemon.log)
+            self.assertIn(f"{part}: killed by signal 9", daemon.log())
+            self.assert_verdict(self.lab.verdict_of(repository.run("true")), "passed")
 
     def children(self, pid):
         return [int(word) for word in open(f"/proc/{pid}/task/{pid}/children").read().split()]
