@@ -151,8 +151,6 @@ static int one_option(int option, struct settings *s, bool *listens, struct erro
 	case OPTION_HELP:
 	case OPTION_VERSION:
 		return 0;
-	case '?':
-		return error_say(err, EINVAL, "unknown option, or one without its value");
 	default:
 		if (units_parse_time(optarg, time_at(o, (size_t)(option - OPTION_TIME))) < 0)
 			return error_say(err, EINVAL, "--%s %s is no time; 90s or 5m are",
@@ -216,7 +214,9 @@ int settings_read(int argc, char **argv, struct settings *out, struct error *err
 	rc = read_file(out, err);
 	optind = 1;
 	while (rc == 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
-		rc = one_option(option, out, &listens, err);
+		rc = option == '?' ? error_say(err, EINVAL, "%s: no such option, or one without its value",
+					       argv[optind - 1])
+				   : one_option(option, out, &listens, err);
 	if (rc == 0 && optind < argc)
 		rc = error_say(err, EINVAL, "'%s' is no option", argv[optind]);
 	return rc < 0 ? rc : check(out, err);
