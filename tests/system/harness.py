@@ -101,10 +101,12 @@ class Daemon:
         self.command = [str(BIN / program), *arguments]
         self.user = user
         self.variables = variables or {}
+        self.abandoned = False  # killed with all its processes: what it left is its successor's to remove
         self.process = None
         self.start(ready)
 
     def start(self, ready=True):
+        self.abandoned = False
         read_end, write_end = os.pipe()
         command = [*self.command, *(["--ready-fd", str(write_end)] if ready else [])]
         with open(self.output, "ab") as out:
@@ -159,6 +161,7 @@ class Daemon:
 
     def kill_all(self):
         """-9 to it and all that it forked."""
+        self.abandoned = True
         kill([self.pid])
         self.process.wait()
         wait_until(lambda: not self._kill_marked(), f"{self.name} is gone")
@@ -354,7 +357,7 @@ class Lab:
     def leftovers_of_jobs(self):
         """What jobs left behind, while the daemons live on."""
         words = [f"process {pid} in a sandbox" for pid in self.processes_inside()]
-        for state in self.folder.glob("runner-*"):
+        for state in [d.output.with_suffix("") for d in self.daemons if not d.abandoned]:
             words += [f"{path}" for folder in ("work", "spool") for path in state.glob(f"{folder}/*")]
         return words
 
@@ -398,10 +401,7 @@ FOREVER = "echo started; exec sleep infinity"
 
 
 class SystemTest(unittest.TestCase):
-    """A test with a lab. `clean` is what must be gone at the end; a test that kills runners for good and
-    so leaves their folders says so with `leaves`."""
-
-    leaves = ()
+    """A test with a lab, and at its end the proof that nothing is left."""
 
     @classmethod
     def setUpClass(cls):
@@ -415,7 +415,7 @@ class SystemTest(unittest.TestCase):
     def _end(self):
         try:
             self.lab.close()
-            left = [word for word in self._settle() if not any(part in word for part in self.leaves)]
+            left = self._settle()
             if left or getattr(self._outcome.result, "failed_now", False):
                 print(self.lab.told, flush=True)
             self.assertEqual(left, [], "left behind")

@@ -2,6 +2,7 @@
 import os
 import unittest
 
+import wire
 from harness import FOREVER, GATE, SystemTest, job_of, jobs_of, wait_until
 from repository import EXECUTABLE, git, job_file, limited
 
@@ -98,7 +99,7 @@ class Ends(SystemTest):
     def test_a_signal_of_its_own_is_named(self):
         run = self.assert_verdict(self.ended("kill -SEGV $$"), "failed")
         self.assertEqual(job_of(run)["attempts"][0]["signal"], 11)
-        self.assertIn("SEGV", job_of(run)["reason"])
+        self.assertIn("Segmentation fault", job_of(run)["reason"])
 
     def test_a_commit_that_cannot_be_checked_out(self):
         """The classic runner was BUSY for ever behind one of these."""
@@ -116,17 +117,14 @@ class Ends(SystemTest):
         self.assert_healthy()
 
     def test_a_repository_that_is_not_there(self):
-        gone = self.lab.repository("gone")
-        gone.run("true")
-        run = self.lab.submit(self.repository_elsewhere("nowhere"))
+        """Submitted over the wire: the command line looks first, where it can."""
+        with wire.Peer(self.lab.state / "dispatcher.sock") as peer:
+            peer.hello("submitter")
+            peer.send("SUBMIT", {"repository": str(self.lab.folder / "nowhere"), "revision": "main"})
+            run = peer.expect("SUBMITTED")["run"]
         ended = self.assert_verdict(self.lab.ended(run), "errored")
         self.assertIn("nowhere", ended["reason"])
         self.assert_healthy()
-
-    def repository_elsewhere(self, name):
-        class Elsewhere:
-            path = self.lab.folder / name
-        return Elsewhere
 
     def test_nothing_in_a_repository_is_obeyed_outside_the_sandbox(self):
         """Attributes, filters, hooks and a checked-in .git never run anything on the host."""
@@ -145,11 +143,12 @@ class Ends(SystemTest):
         self.assertFalse(trap.exists())
 
     def test_a_job_cannot_reach_the_dispatcher_or_another_worktree(self):
-        self.repository.run(GATE)
+        self.repository.commit({".cupel.yml": job_file(test=GATE), "only-in-the-other": ""})
+        self.repository.push()
         other = self.lab.submit(self.repository)
         self.lab.running(other)
-        script = (f"ls {self.lab.folder} 2>&1 && exit 1\n"
-                  "ls / /tmp /home\nfind / -name 'dispatcher.sock' -o -name 'go' 2>/dev/null | grep . && exit 1\n"
+        script = (f"ls {self.lab.folder} 2>&1 && exit 1\nls / /tmp /home\n"
+                  "find / -name dispatcher.sock -o -name only-in-the-other 2>/dev/null | grep . && exit 1\n"
                   "touch /build/mine; ls /build; test \"$(id -u)\" != 0")
         self.assert_verdict(self.ended(script), "passed")
         self.assertFalse(any((tree / "mine").exists() for tree in self.lab.worktrees()))

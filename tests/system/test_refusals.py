@@ -1,4 +1,5 @@
 """What can't be had is refused before anything is half done: one sentence, exit status not 0."""
+import os
 import socket
 import sqlite3
 import subprocess
@@ -20,7 +21,7 @@ class Refusals(SystemTest):
             taken.listen()
             port = taken.getsockname()[1]
             self.refuse("cupel-dispatcher", "--state", self.lab.state, "--listen", f"127.0.0.1:{port}",
-                        words=(str(port), "in use"))
+                        words=(str(port), "uses this port"))
 
     def test_a_state_directory_in_use(self):
         self.lab.dispatcher()
@@ -70,28 +71,25 @@ class Refusals(SystemTest):
     @needs_root
     def test_a_full_disk_at_the_start(self):
         small = self.lab.mount_tmpfs("small", "256k")
-        with open(small / "filler", "wb") as filler:
-            try:
-                while True:
-                    filler.write(b"x" * 4096)
-                    filler.flush()
-            except OSError:
-                pass
+        filler = os.open(small / "filler", os.O_WRONLY | os.O_CREAT)
+        self.assertRaises(OSError, lambda: [os.write(filler, b"x" * 4096) for _ in range(1000)])
+        os.close(filler)
         self.refuse("cupel-dispatcher", "--state", small / "state", words=("space",))
 
     @needs_root
     def test_a_disk_that_gets_full_and_gets_room_again_loses_nothing(self):
-        small = self.lab.mount_tmpfs("small", "6m")
+        """It takes new work with 32M left; the log is more than that."""
+        small = self.lab.mount_tmpfs("small", "36m")
         self.lab.address = f"unix:{small}/state/dispatcher.sock"
         dispatcher = self.lab.dispatcher(state=small / "state")
         self.lab.runner()
         repository = self.lab.repository()
-        data = b"0123456789:\n" * 1_000_000
+        data = b"0123456789:\n" * 4_000_000
         repository.commit({".cupel.yml": job_file(test="cat data"), "data": data})
         repository.push()
         run = self.lab.submit(repository)
         wait_until(lambda: "space" in dispatcher.log().lower(), lambda: f"the log says so\n{dispatcher.log()}")
-        subprocess.run(["mount", "-o", "remount,size=64m", small], check=True)
+        subprocess.run(["mount", "-o", "remount,size=256m", small], check=True)
         ended = self.assert_verdict(self.lab.ended(run, 60), "passed")
         self.assertEqual(self.lab.log(run), data)
         self.assertEqual(len(job_of(ended)["attempts"]), 1)

@@ -158,12 +158,15 @@ class Strangers(SystemTest):
 
     def test_a_runner_that_declines_is_not_asked_again_for_the_same(self):
         choosy = self.peer()
-        choosy.hello("runner", "choosy", runner=runner_info(slots=4))
+        choosy.hello("runner", "choosy", runner=runner_info())
         self.repository.run("true")
         run = self.lab.submit(self.repository)
         attempt = choosy.expect("ASSIGN")["attempt"]
         choosy.send("DECLINE", {"attempt": attempt, "reason": "disk below 10%"})
         wait_until(lambda: "disk below 10%" in self.lab.cupel("why", run).stdout, "why tells the reason")
+        choosy.send("PING", {"cookie": 5})
+        self.assertEqual(choosy.expect("ASSIGN", "PONG")[0], "PONG")
+        choosy.close()
         self.lab.runner("good")
         self.assert_verdict(self.lab.ended(run), "passed")
 
