@@ -20,12 +20,13 @@ struct joblog {
 	int fd; /* -1 until there is a file */
 	uint64_t length, durable;
 	int failure;
-	bool finished, queued, name_durable;
+	bool finished, queued;
 	bool digest_known;
 	uint8_t digest[DIGEST_SIZE]; /* of `durable` bytes */
 	struct tail_list tails;
 
 	/* The thread's while `queued`. */
+	bool name_durable;
 	uint64_t target, hashed;
 	struct digest *running;
 	int outcome;
