@@ -91,16 +91,54 @@ static int open_failed(const char *path, int code, struct error *err)
 	return git_fail(err, code, "open repository %s", path);
 }
 
-int gitdir_open(const char *path, struct gitdir **out, struct error *err)
+void gitdir_known_done(struct gitdir_known *k)
+{
+	free(k->common);
+	*k = (struct gitdir_known){0};
+}
+
+static int stat_config(const char *common, struct stat *out)
+{
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%sconfig", common); /* one that is cut isn't there */
+	return stat(path, out);
+}
+
+/* Is it the repository whose format was checked before? */
+static bool is_known(const struct gitdir_known *k)
+{
+	struct stat now;
+
+	return k && k->common && stat_config(k->common, &now) == 0 &&
+	       now.st_dev == k->config.st_dev && now.st_ino == k->config.st_ino &&
+	       now.st_mtim.tv_sec == k->config.st_mtim.tv_sec &&
+	       now.st_mtim.tv_nsec == k->config.st_mtim.tv_nsec;
+}
+
+static void know(struct gitdir_known *k, const struct gitdir *g)
+{
+	gitdir_known_done(k);
+	if (stat_config(gitdir_common(g), &k->config) == 0)
+		k->common = strdup(gitdir_common(g)); /* without memory it isn't known */
+}
+
+int gitdir_open(const char *path, struct gitdir_known *known, struct gitdir **out, struct error *err)
 {
 	owned(gitdir) *g = calloc(1, sizeof(*g));
+	bool checked = is_known(known);
 	int rc;
 
 	if (!g || !(g->path = strdup(path)))
 		return error_set(err, ENOMEM, "open repository %s", path);
-	rc = git_repository_open_ext(&g->repo, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
+	if (checked)
+		rc = git_repository_open_bare(&g->repo, known->common);
+	else
+		rc = git_repository_open_ext(&g->repo, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
 	if (rc < 0)
 		return open_failed(path, rc, err);
+	if (known && !checked)
+		know(known, g);
 	*out = give(g);
 	return 0;
 }

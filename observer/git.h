@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 
 /* Once per process. */
 int gitdir_start(struct error *err);
@@ -17,9 +18,17 @@ void gitdir_stop(void);
 
 struct gitdir;
 
+/* `= {0}` knows nothing. What an earlier gitdir_open() found, so that the next one needn't check the format
+ * as long as the repository's configuration is the same file: libgit2 1.5 loses memory in that check. */
+struct gitdir_known {
+	char *common;
+	struct stat config;
+};
+void gitdir_known_done(struct gitdir_known *k);
+
 /* A repository on this box: bare, or a working directory with `.git` as directory or file. Cheap; what is
- * held open is let go as soon as nothing is to be read. */
-int gitdir_open(const char *path, struct gitdir **out, struct error *err);
+ * held open is let go as soon as nothing is to be read. `known` may be NULL. */
+int gitdir_open(const char *path, struct gitdir_known *known, struct gitdir **out, struct error *err);
 void gitdir_free(struct gitdir *g);
 OWNED(gitdir)
 

@@ -191,7 +191,7 @@ static int resolve_path(const char *place, char location[PATH_MAX], char **commo
 				 "repository itself",
 				 place);
 	}
-	rc = gitdir_open(location, &git, err);
+	rc = gitdir_open(location, NULL, &git, err);
 	if (rc < 0)
 		return rc;
 	*common = realpath(gitdir_common(git), NULL);

@@ -28,6 +28,7 @@ struct repository {
 	int cursors; /* borrowed */
 	struct repository_host host;
 
+	struct gitdir_known gitdir;
 	struct cursor cursor;
 	bool known;		   /* there is a cursor: the first sight is over */
 	bool unsaved;		   /* the cursor is ahead of its file */
@@ -190,7 +191,7 @@ static int start_batch(struct repository *r, struct gitdir *g, const struct refs
 
 static int read_refs(struct repository *r, struct gitdir **git, struct refs *now, struct error *err)
 {
-	int rc = gitdir_open(r->mirror ? r->mirror : r->location, git, err);
+	int rc = gitdir_open(r->mirror ? r->mirror : r->location, &r->gitdir, git, err);
 
 	*r->odd_ref = '\0';
 	if (rc == 0)
@@ -372,6 +373,7 @@ void repository_free(struct repository *r)
 		event_free(r->poll);
 	if (r->save)
 		event_free(r->save);
+	gitdir_known_done(&r->gitdir);
 	cursor_done(&r->cursor);
 	free(r->name);
 	free(r->location);

@@ -211,7 +211,8 @@ static void working_directories_and_linked_ones_are_watched(void **state)
 	struct rig *r = *state;
 	char id[OID_HEX + 2];
 
-	sh(r, "git init -q -b main user; cd user; git commit -q --allow-empty -m base; git worktree add -q ../linked");
+	sh(r, "git init -q -b main user; cd user; git config core.repositoryformatversion 1; git config "
+	      "extensions.worktreeConfig true; git commit -q --allow-empty -m base; git worktree add -q ../linked");
 	options_done(&r->options);
 	r->options.state = strdup("");
 	(void)asprintf(&r->options.dispatcher, "unix:%s/socket", r->dir);
