@@ -4,8 +4,8 @@ import signal
 import subprocess
 import unittest
 
-from harness import SystemTest, kill, needs_root, wait_until
-from repository import git, job_file
+from harness import SystemTest, kill, needs_root, user_command, wait_until
+from repository import ENVIRONMENT, git, job_file
 
 USER = 54_322  # no account, no subordinate ids, nothing delegated
 
@@ -71,11 +71,11 @@ class Up(SystemTest):
         """No account, no sub ids, no delegated cgroup: jobs run behind walls, and what can't be held is said."""
         repository = self.lab.repository()
         repository.run("true")
-        for path in (self.lab.folder, repository.path):
-            subprocess.run(["chown", "-R", f"{USER}:{USER}", path], check=True)
-        daemon = self.up(repository, user=USER)
         commit = repository.commit(job_file(test="id -u; test ! -r /etc/shadow; ls /build"))
-        git(repository.staging, "-c", "safe.directory=*", "push", "-q", repository.path, "main")
+        subprocess.run(["chown", "-R", f"{USER}:{USER}", self.lab.folder], check=True)
+        daemon = self.up(repository, user=USER)
+        subprocess.run([*user_command(USER), "git", "-C", repository.staging, "push", "-q", repository.path,
+                        "main"], env={**ENVIRONMENT, "HOME": str(self.lab.folder)}, check=True)
         found = wait_until(lambda: [r for r in self.runs(USER) if r["commit"] == commit], daemon.log)
         run = wait_until(lambda: self.ended_for(USER, found[0]["id"]), daemon.log, 40)
         self.assert_verdict(run, "passed")

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MESSAGE_OF = {"PONG": "Ping", "RUNNER_LIMITS": "SetLimits", "GET": "RunRequest", "WATCH": "RunRequest",
               "CANCEL": "RunRequest", "RETRY": "RunRequest", "WHY": "RunRequest", "RUNNERS": "RunnersRequest",
-              "DRAIN_RUNNER": "DrainRequest"}
+              "DRAIN_RUNNER": "DrainRequest", "FOLLOW": "FollowRequest"}
 RAW = {"LOG"}
 SCALARS = {"uint32", "uint64", "sint32", "bool", "string", "bytes"}
 
