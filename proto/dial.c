@@ -38,7 +38,8 @@ static uint64_t with_jitter(uint64_t wait_ms)
 {
 	uint32_t random = 0;
 
-	(void)getrandom(&random, sizeof(random), GRND_NONBLOCK); /* without: no jitter */
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
+		random = 0; /* no jitter then */
 	return wait_ms / 2 + random % (wait_ms / 2 + 1);
 }
 

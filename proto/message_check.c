@@ -336,10 +336,21 @@ static int check_list(const ProtobufCMessage *m, const ProtobufCFieldDescriptor 
 	return rc;
 }
 
+/* From a newer peer: nobody here reads them, and what isn't checked isn't passed on or kept. */
+static void drop_unknown(ProtobufCMessage *m)
+{
+	for (unsigned i = 0; i < m->n_unknown_fields; i++)
+		free(m->unknown_fields[i].data);
+	free(m->unknown_fields);
+	m->unknown_fields = NULL;
+	m->n_unknown_fields = 0;
+}
+
 int message_check(ProtobufCMessage *m, struct error *err)
 {
 	int rc = 0;
 
+	drop_unknown(m);
 	for (unsigned i = 0; rc == 0 && i < m->descriptor->n_fields; i++) {
 		const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
 

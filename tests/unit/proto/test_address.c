@@ -47,6 +47,7 @@ static void what_is_no_address_is_told(void **state)
 		"[]",
 		"a b",
 		"box:-1",
+		"unix",
 		"http://box",
 		"u@box:1",
 		"unix:/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
