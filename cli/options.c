@@ -35,13 +35,14 @@ static size_t distance(const char *a, const char *b)
 const char *options_nearest(const char *word, const char *const *names, size_t count)
 {
 	const char *nearest = NULL;
-	size_t least = NEAR_MAX + 1;
+	size_t least = SIZE_MAX;
 
 	for (size_t i = 0; i < count; i++) {
 		size_t d = distance(word, names[i]);
+		size_t far = 2 * d + (*word != *names[i]); /* the first letter is seldom the wrong one */
 
-		if (d < least && d < strlen(names[i])) {
-			least = d;
+		if (d <= NEAR_MAX && d < strlen(names[i]) && far < least) {
+			least = far;
 			nearest = names[i];
 		}
 	}
