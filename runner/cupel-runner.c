@@ -6,6 +6,7 @@
 #include "runner/runner.h"
 #include "runner/settings.h"
 #include "runner/supervisor.h"
+#include "sandbox/sandbox.h"
 
 #include <malloc.h>
 #include <signal.h>

@@ -190,7 +190,8 @@ int disk_copy(const char *path, int dir, const char *name, uid_t owner, struct e
 {
 	owned_fd from = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), to = -1;
 	owned_str *root = NULL;
-	struct copy c = {.owner = owner, .err = err};
+	struct error kept = {0};
+	struct copy c = {.owner = owner, .err = err ? err : &kept};
 	int rc;
 
 	if (from < 0)
@@ -202,6 +203,6 @@ int disk_copy(const char *path, int dir, const char *name, uid_t owner, struct e
 		return error_set(err, errno, "make worktree %s", name);
 	c.from = from;
 	c.to = to;
-	rc = git_working_files(path, &root, copy_tracked, &c, err);
-	return rc == -ENOENT && !err->code ? copy_all(&c, "", 0) : rc;
+	rc = git_working_files(path, &root, copy_tracked, &c, c.err);
+	return rc == -ENOENT && !c.err->code ? copy_all(&c, "", 0) : rc;
 }

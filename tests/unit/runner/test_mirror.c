@@ -1,0 +1,333 @@
+#include "runner/mirror.h"
+#include "runner/plan.h"
+#include "runner/disk.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "tests/unit/runner/repository.h"
+
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <netinet/in.h>
+
+#include <cmocka.h>
+
+static int setup(void **state)
+{
+	struct lab *lab = calloc(1, sizeof(*lab));
+
+	lab_open(lab);
+	(void)lab_run(lab, "mkdir mirrors; git init -q --bare -b main r.git; git init -q -b main s; cd s\n"
+			   "echo one > a; git add a; git commit -q -m 'first: it'; git tag -a -m t v1\n"
+			   "git push -q ../r.git main v1");
+	*state = lab;
+	return git_start(NULL);
+}
+
+static int teardown(void **state)
+{
+	git_stop();
+	lab_close(*state);
+	free(*state);
+	return 0;
+}
+
+static int find(struct lab *lab, const char *repository, const char *revision,
+		struct git_commit *commit, bool *copied, struct error *err)
+{
+	owned(git) *git = NULL;
+	char mirrors[96];
+	const struct mirror_spec spec = {
+		.mirrors = mirrors, .repository = repository, .revision = revision};
+
+	(void)snprintf(mirrors, sizeof(mirrors), "%s/mirrors", lab->path);
+	return mirror_open(&spec, &git, commit, copied, err);
+}
+
+static int find_local(struct lab *lab, const char *name, const char *revision,
+		      struct git_commit *commit, struct error *err)
+{
+	char path[128];
+	bool copied;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", lab->path, name);
+	return find(lab, path, revision, commit, &copied, err);
+}
+
+static void assert_says(const struct error *err, const char *word)
+{
+	if (!strstr(err->text, word))
+		fail_msg("no '%s' in: %s", word, err->text);
+}
+
+static void every_kind_of_revision_finds_the_commit(void **state)
+{
+	struct lab *lab = *state;
+	char id[48], brief[48];
+	const char *revisions[] = {"HEAD", "main", "refs/heads/main", "heads/main", "v1",
+				   "refs/tags/v1", id, brief};
+
+	(void)snprintf(id, sizeof(id), "%s", lab_run(lab, "git -C s rev-parse main"));
+	(void)snprintf(brief, sizeof(brief), "%.8s", id);
+	for (size_t i = 0; i < sizeof(revisions) / sizeof(*revisions); i++) {
+		struct git_commit commit;
+		struct error err = {0};
+
+		if (find_local(lab, "r.git", revisions[i], &commit, &err) < 0)
+			fail_msg("%s: %s", revisions[i], err.text);
+		assert_string_equal(commit.id, id);
+		assert_string_equal(commit.subject, "first: it");
+		assert_string_equal(commit.author, "T <t@example.org>");
+		assert_int_equal(commit.time, 1700000000);
+	}
+}
+
+static void what_is_no_name_is_refused(void **state)
+{
+	static const char *const wrong[] = {"", "-x", "--upload-pack=touch x", "../../etc/passwd", "a b",
+					    "main~1", "main^", "HEAD@{1}", ":/first", "main:a", "/x",
+					    "a\nb", "*"};
+	struct lab *lab = *state;
+	struct git_commit commit;
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		assert_int_equal(find_local(lab, "r.git", wrong[i], &commit, NULL), -EINVAL);
+}
+
+static void what_is_not_there_is_told(void **state)
+{
+	struct lab *lab = *state;
+	struct git_commit commit;
+	struct error err = {0};
+
+	assert_int_equal(find_local(lab, "r.git", "nobranch", &commit, &err), -ENOENT);
+	assert_says(&err, "'nobranch'");
+	assert_int_equal(find_local(lab, "nowhere", "main", &commit, &err), -ENOENT);
+	assert_says(&err, "/nowhere: No such file");
+	(void)lab_run(lab, "mkdir plain");
+	assert_int_equal(find_local(lab, "plain", "main", &commit, &err), -ENOENT);
+	assert_says(&err, "there is no git repository");
+}
+
+static void a_repository_of_sha256_names_is_refused_with_the_remedy(void **state)
+{
+	struct lab *lab = *state;
+	struct git_commit commit;
+	struct error err = {0};
+
+	(void)lab_run(lab, "git init -q --object-format=sha256 new");
+	assert_int_equal(find_local(lab, "new", "HEAD", &commit, &err), -ENOTSUP);
+	assert_says(&err, "SHA-256");
+}
+
+static void a_working_directory_is_a_repository_too(void **state)
+{
+	struct lab *lab = *state;
+	struct git_commit commit;
+
+	(void)lab_run(lab, "git -C s config extensions.worktreeConfig true; git -C s config "
+			   "core.repositoryFormatVersion 1");
+	assert_int_equal(find_local(lab, "s", "HEAD", &commit, NULL), 0);
+	(void)lab_run(lab, "git -C s worktree add -q ../linked -b side");
+	assert_int_equal(find_local(lab, "linked", "side", &commit, NULL), 0);
+}
+
+static void only_known_kinds_of_repositories_are_taken(void **state)
+{
+	static const char *const wrong[] = {"relative/path", "ext::sh -c x", "-oProxyCommand=x@y:z",
+					    "host:path", "ftp://x/y", "user@host::x", "", "@x:y"};
+	struct lab *lab = *state;
+	struct git_commit commit;
+	bool copied;
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		struct error err = {0};
+
+		if (find(lab, wrong[i], "main", &commit, &copied, &err) != -EINVAL)
+			fail_msg("taken: %s (%s)", wrong[i], err.text);
+	}
+}
+
+static void a_file_url_is_a_path(void **state)
+{
+	struct lab *lab = *state;
+	struct git_commit commit;
+	char url[128];
+	bool copied = true;
+
+	(void)snprintf(url, sizeof(url), "file://%s/r.git", lab->path);
+	assert_int_equal(find(lab, url, "main", &commit, &copied, NULL), 0);
+	assert_false(copied);
+	assert_string_equal(lab_run(lab, "ls mirrors"), "");
+}
+
+static void settings_of_a_repository_are_not_obeyed(void **state)
+{
+	struct lab *lab = *state;
+	struct git_commit commit;
+
+	(void)lab_run(lab, "cd r.git; git config core.hooksPath /tmp; git config core.fsmonitor 'touch x'\n"
+			   "git config filter.x.smudge 'touch x'; git config core.gitProxy 'touch x'\n"
+			   "git config core.sshCommand 'touch x'; git config include.path /nowhere");
+	assert_int_equal(find_local(lab, "r.git", "main", &commit, NULL), 0);
+	(void)lab_run(lab, "test ! -e x -a ! -e r.git/x");
+}
+
+/* --- over the network ------------------------------------------------------------------------------ */
+
+static int free_port(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof(a);
+	owned_fd fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&a, &length) < 0)
+		abort();
+	return ntohs(a.sin_port);
+}
+
+static bool answers(int port)
+{
+	const struct sockaddr_in a = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				      .sin_port = htons((uint16_t)port)};
+	owned_fd fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return connect(fd, (const struct sockaddr *)&a, sizeof(a)) == 0;
+}
+
+static pid_t start_git_daemon(struct lab *lab, int port)
+{
+	char number[24], base[96];
+	int64_t deadline = clock_boot_ms() + 10000;
+	pid_t pid;
+
+	(void)snprintf(number, sizeof(number), "--port=%d", port);
+	(void)snprintf(base, sizeof(base), "--base-path=%s", lab->path);
+	pid = fork();
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test must not leave it */
+		(void)setenv("PATH", "/usr/lib/git-core:/usr/bin:/bin", 1); /* it starts itself anew */
+		execlp("git-daemon", "git-daemon", "--export-all", "--listen=127.0.0.1", number, base,
+		       (char *)NULL);
+		_exit(127);
+	}
+	while (!answers(port) && clock_boot_ms() < deadline)
+		(void)poll(NULL, 0, 10);
+	return pid;
+}
+
+static void a_remote_is_mirrored_and_followed(void **state)
+{
+	struct lab *lab = *state;
+	struct git_commit commit, again;
+	struct error err = {0};
+	int port = free_port();
+	char url[64];
+	bool copied = false;
+	pid_t daemon;
+
+	if (access("/usr/lib/git-core/git-daemon", X_OK) < 0) {
+		print_message("SKIP a_remote_is_mirrored_and_followed: there is no git daemon\n");
+		skip();
+	}
+	(void)snprintf(url, sizeof(url), "git://127.0.0.1:%d/r.git", port);
+	daemon = start_git_daemon(lab, port);
+	if (find(lab, url, "HEAD", &commit, &copied, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_true(copied);
+	/* a branch gives way to a directory of branches; another appears; one moves */
+	(void)lab_run(lab, "cd s; git checkout -q -b topic; git push -q ../r.git topic");
+	assert_int_equal(find(lab, url, "topic", &again, &copied, NULL), 0);
+	(void)lab_run(lab, "cd s; git push -q ../r.git :topic; git branch -m topic topic/x\n"
+			   "git commit -q --allow-empty -m two; git push -q ../r.git topic/x");
+	if (find(lab, url, "topic/x", &again, &copied, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_string_equal(again.subject, "two");
+	assert_int_equal(find(lab, url, "topic", &again, &copied, &err), -ENOENT);
+	(void)kill(daemon, SIGTERM);
+	(void)waitpid(daemon, NULL, 0);
+	/* what came needs no network; what didn't is told */
+	assert_int_equal(find(lab, url, commit.id, &again, &copied, &err), 0);
+	assert_true(find(lab, url, "main", &again, &copied, &err) < 0);
+	assert_says(&err, "fetch from git://127.0.0.1");
+}
+
+/* --- from commits to jobs --------------------------------------------------------------------------- */
+
+static void the_jobs_of_a_commit_are_read_from_its_objects(void **state)
+{
+	struct lab *lab = *state;
+	owned(git) *git = NULL;
+	owned(jobfile) *jobs = NULL;
+	struct git_commit commit;
+	struct jobfile *none = NULL;
+	struct error err = {0};
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/s", lab->path);
+	assert_int_equal(git_open(path, &git, NULL), 0);
+	assert_int_equal(git_resolve(git, "main", &commit, NULL), 0);
+	assert_int_equal(plan_jobs(git, &commit, &none, &err), -ENOENT);
+	(void)lab_run(lab, "cd s; mkdir .ci; printf '#!/bin/sh\\n' > .ci/run; chmod +x .ci/run\n"
+			   "git add .; git commit -q -m ci; chmod -x .ci/run");
+	assert_int_equal(git_resolve(git, "main", &commit, NULL), 0);
+	assert_int_equal(plan_jobs(git, &commit, &jobs, NULL), 0);
+	assert_string_equal(jobs->jobs[0]->rule, ".ci/run");
+}
+
+static void a_working_directory_is_copied_as_it_is(void **state)
+{
+	struct lab *lab = *state;
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/s", lab->path);
+	(void)lab_run(lab, "cd s; echo '*.o' > .gitignore; mkdir -p d/e; echo x > d/e/f; echo o > d/x.o\n"
+			   "ln -s f d/e/l; chmod +x d/e/f; echo two >> a; echo gone > g; git add g; rm g\n"
+			   "git config core.autocrlf true");
+	assert_int_equal(disk_copy(path, lab->dir, "copy", (uid_t)-1, NULL), 0);
+	assert_string_equal(lab_run(lab, "cd copy; find . -type f -o -type l | sort; cat a; readlink d/e/l\n"
+					 "stat -c %%a d/e/f"),
+			    "./.gitignore\n./a\n./d/e/f\n./d/e/l\none\ntwo\nf\n755");
+}
+
+static void a_directory_without_repository_is_copied_whole(void **state)
+{
+	struct lab *lab = *state;
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/p", lab->path);
+	(void)lab_run(lab, "mkdir -p p/q/.git p/.git; echo x > p/q/r; echo y > p/q/.git/z; mkfifo p/pipe");
+	assert_int_equal(disk_copy(path, lab->dir, "copy", (uid_t)-1, NULL), 0);
+	assert_string_equal(lab_run(lab, "cd copy; find . | sort"), ".\n./q\n./q/r");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(every_kind_of_revision_finds_the_commit),
+		TEST(what_is_no_name_is_refused),
+		TEST(what_is_not_there_is_told),
+		TEST(a_repository_of_sha256_names_is_refused_with_the_remedy),
+		TEST(a_working_directory_is_a_repository_too),
+		TEST(only_known_kinds_of_repositories_are_taken),
+		TEST(a_file_url_is_a_path),
+		TEST(settings_of_a_repository_are_not_obeyed),
+		TEST(a_remote_is_mirrored_and_followed),
+		TEST(the_jobs_of_a_commit_are_read_from_its_objects),
+		TEST(a_working_directory_is_copied_as_it_is),
+		TEST(a_directory_without_repository_is_copied_whole),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
