@@ -3,6 +3,7 @@
 #include "base/owned.h"
 #include "sandbox/options.h"
 #include "sandbox/outcome.h"
+#include "sandbox/prove.h"
 #include "sandbox/report.h"
 #include "sandbox/sandbox.h"
 
@@ -48,6 +49,13 @@ static void print_line(void *context, bool ok, const char *what, const char *rem
 	(void)printf("%-8s %s\n", ok ? "ok" : "missing", what);
 	if (!ok && remedy)
 		(void)printf("         %s\n", remedy);
+}
+
+static void print_attack(void *context, bool contained, const char *attack, const char *detail)
+{
+	(void)context;
+	(void)printf("%-13s %-52s %s\n", contained ? "contained" : "NOT CONTAINED", attack, detail);
+	(void)fflush(stdout);
 }
 
 /* The terminal's and an administrator's wish to stop become a cancellation. */
@@ -169,6 +177,9 @@ int main(int argc, char **argv)
 		break;
 	case OPTIONS_CHECK:
 		status = sandbox_check(print_line, NULL) ? 1 : 0;
+		break;
+	case OPTIONS_PROVE:
+		status = prove(print_attack, NULL) ? 1 : 0;
 		break;
 	default:
 		status = run_command(&options);

@@ -1,3 +1,4 @@
+/* not under valgrind: it lacks the mount and pidfd calls */
 /* Every step of the set-up made to fail, and its process made to die there: a clear outcome, and
  * nothing left. Many launches leave nothing either. */
 #include <setjmp.h>

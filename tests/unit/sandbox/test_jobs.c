@@ -1,3 +1,4 @@
+/* not under valgrind: it lacks the mount and pidfd calls */
 /* Real jobs: every limit, every wall, as root and as a user. */
 #include <setjmp.h>
 #include <stdarg.h>

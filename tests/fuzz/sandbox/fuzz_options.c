@@ -1,0 +1,56 @@
+/* The command line, the spec that comes out of it, and the files of others that are read: words are
+ * separated by newlines. */
+#include "sandbox/cgroup_place.h"
+#include "sandbox/ids.h"
+#include "sandbox/oom_log.h"
+#include "sandbox/options.h"
+#include "sandbox/spec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WORDS_MAX 64
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void fuzz_options(char *text)
+{
+	const char *words[WORDS_MAX + 1] = {"cupel-sandbox"};
+	struct options options;
+	struct error err;
+	char *rest = NULL;
+	int count = 1;
+
+	for (char *word = strtok_r(text, "\n", &rest); word && count < WORDS_MAX;
+	     word = strtok_r(NULL, "\n", &rest))
+		words[count++] = word;
+	if (options_parse(count, words, &options, &err) < 0)
+		return;
+	(void)spec_check(&options.spec, &err); /* any answer will do, as long as there is one */
+	options_done(&options);
+}
+
+static void fuzz_files(const char *text)
+{
+	struct places places;
+	struct id_range range;
+	char victim[32];
+
+	places_parse(text, text, &places);
+	(void)ids_find_subordinate(text, "job", 1000, 1001, &range);
+	(void)oom_log_parse(text, "job-1", victim, sizeof(victim));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = malloc(size + 1);
+
+	if (!text)
+		return 0;
+	memcpy(text, data, size);
+	text[size] = '\0';
+	fuzz_files(text);
+	fuzz_options(text);
+	free(text);
+	return 0;
+}
