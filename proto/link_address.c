@@ -61,7 +61,8 @@ static int parse_host(const char *text, struct link_address *out, struct error *
 				 text, LINK_PORT);
 	memcpy(a.host, host, length);
 	/* "unix" would be read as the other kind when it is written with a port. */
-	if (!text_is_plain(a.host) || a.host[strcspn(a.host, " /@")] || strcmp(a.host, "unix") == 0)
+	if (!text_is_plain(a.host) || a.host[strcspn(a.host, " /@[]")] ||
+	    strcmp(a.host, "unix") == 0)
 		return error_say(err, EINVAL, "'%.200s' is not the name of a host", a.host);
 	rc = parse_port(text, *rest ? rest + 1 : NULL, &a, err);
 	if (rc == 0)
