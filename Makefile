@@ -207,3 +207,37 @@ clean: ## remove build/
 	rm -rf build
 .PHONY: all unit-tests unit valgrind asan coverage coverage-sum fuzz-programs fuzz fuzz-build fuzz-run \
 	system hostile bench format format-check print-layers layers lint lint-cppcheck check install help clean
+
+# --- libcupel-sandbox: the sandbox for other C programs, static and shared, with a pkg-config file ---
+LIBSANDBOX := $(O)/lib/libcupel-sandbox
+SANDBOX_PIC := $(patsubst %.c,$(O)/pic/%.o,$(filter-out sandbox/options.c sandbox/report.c \
+	sandbox/prove.c,$(SRC_sandbox)) $(foreach f,buffer clock error fd units,base/$(f).c))
+$(O)/pic/%.o: %.c | $(GENERATED)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -MMD -MP -c -o $@ $<
+-include $(SANDBOX_PIC:.o=.d)
+$(LIBSANDBOX).a: $(SANDBOX_PIC)
+	@mkdir -p $(@D); rm -f $@
+	ld -r -o $(@:.a=.o) $^
+	objcopy --wildcard --keep-global-symbol='sandbox_*' $(@:.a=.o)
+	ar rcs $@ $(@:.a=.o)
+$(LIBSANDBOX).so.0: $(SANDBOX_PIC) sandbox/libcupel-sandbox.map
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -Wl,-soname,$(@F) \
+		-Wl,--version-script=sandbox/libcupel-sandbox.map -o $@ $(SANDBOX_PIC) -lseccomp
+library: $(LIBSANDBOX).a $(LIBSANDBOX).so.0 ## libcupel-sandbox
+install-library: library ## libcupel-sandbox, its headers and pkg-config file below $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(foreach d,base sandbox,$(DESTDIR)$(PREFIX)/include/cupel/$(d))
+	install -m 644 $(LIBSANDBOX).a $(DESTDIR)$(PREFIX)/lib
+	install -m 755 $(LIBSANDBOX).so.0 $(DESTDIR)$(PREFIX)/lib
+	ln -sf libcupel-sandbox.so.0 $(DESTDIR)$(PREFIX)/lib/libcupel-sandbox.so
+	install -m 644 sandbox/sandbox.h $(DESTDIR)$(PREFIX)/include/cupel/sandbox
+	install -m 644 base/error.h base/owned.h $(DESTDIR)$(PREFIX)/include/cupel/base
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' sandbox/cupel-sandbox.pc.in \
+		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/cupel-sandbox.pc
+try-library: ## installs the library below $(O), and builds and runs its example with it
+	$(MAKE) install-library DESTDIR= PREFIX=$(abspath $(O))/installed
+	$(CC) -Wall -o $(O)/installed/example docs/examples/sandbox.c \
+		$$(PKG_CONFIG_PATH=$(O)/installed/lib/pkgconfig pkg-config --cflags --libs cupel-sandbox)
+	LD_LIBRARY_PATH=$(O)/installed/lib $(O)/installed/example true
+.PHONY: library install-library try-library
