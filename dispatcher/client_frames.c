@@ -107,11 +107,13 @@ static void why_attempts(const Cupel__Job *j, struct buffer *out)
 	}
 }
 
+#define EXPLAIN_MAX ((size_t)768 << 10) /* bytes: the answer is one frame */
+
 /* One line a job, and one for each of its attempts when there were several. */
 static void explain(struct session *s, const Cupel__Run *run, const char *only)
 {
 	Cupel__Explanation m = CUPEL__EXPLANATION__INIT;
-	owned_buffer text = {0};
+	owned_buffer text = {.max = EXPLAIN_MAX};
 	size_t count = 0;
 	char **lines;
 

@@ -5,7 +5,7 @@
 /* What clients see is built as messages right away: nothing in between would add anything. Text is
  * cut where a whole answer could grow over a frame. */
 #define SHOW_REASON 1000     /* bytes of one reason in an answer with many */
-#define SHOW_MAX    (900000) /* bytes of one answer; a frame holds 1 MiB */
+#define SHOW_MAX    800000   /* bytes of one answer; a frame holds 1 MiB, and why jobs wait comes on top */
 #define LIST_DEFAULT 50
 #define LIST_MOST    1000
 
@@ -215,7 +215,8 @@ static Cupel__Run *read_run(struct sql_query *q)
 	return r;
 }
 
-/* Hundreds of jobs that were tried again and again: the older attempts stay on disk only. */
+/* Hundreds of jobs that were tried again and again: the older attempts stay on disk only,
+ * and then what the first jobs need. */
 static void cut_to_frame(Cupel__Run *run)
 {
 	while (cupel__run__get_packed_size(run) > SHOW_MAX) {
@@ -231,7 +232,13 @@ static void cut_to_frame(Cupel__Run *run)
 			cut = true;
 		}
 		if (!cut)
-			return;
+			break;
+	}
+	for (size_t i = 0; i < run->n_jobs && cupel__run__get_packed_size(run) > SHOW_MAX; i++) {
+		Cupel__Job *j = run->jobs[i];
+
+		while (j->n_needs)
+			free(j->needs[--j->n_needs]);
 	}
 }
 

@@ -16,6 +16,7 @@ struct watch {
 };
 
 #define WATCHES_MAX 256 /* of one session */
+#define WHY_MAX     400 /* bytes of one job's reason to wait: a run may have hundreds */
 #define ALL_RUNS    0   /* instead of a run: each, once it has ended */
 #define FOLLOW_MAX  (8 * LINK_LOW) /* queued for one follower; what ends meanwhile passes it by */
 
@@ -39,7 +40,7 @@ Cupel__Run *run_shown(struct dispatcher *d, uint64_t id)
 
 	for (size_t i = 0; run && i < run->n_jobs; i++) {
 		Cupel__Job *j = run->jobs[i];
-		struct buffer why = {.max = MESSAGE_TEXT_MAX};
+		struct buffer why = {.max = WHY_MAX};
 
 		if (j->state == CUPEL__STATE__STATE_HELD)
 			say_held(run, j, &why);
