@@ -177,7 +177,7 @@ static void become(const struct daemon *d, const char *path, int output, int rea
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL); /* can't fail for this signal */
 	(void)setpgid(0, 0);		/* then ^C reaches it too, and it stops a little early */
-	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
+	if (prctl(PR_SET_PDEATHSIG, d->options.orphaned) < 0 || getppid() != parent)
 		_exit(1);
 	if (dup2(output, STDERR_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
 	    fcntl(ready, F_SETFD, 0) < 0)

@@ -25,7 +25,8 @@ struct daemon_callbacks {
 struct daemon_options {
 	const char *name;
 	char *const *argv;
-	bool verbose; /* every line is worth seeing */
+	bool verbose;	/* every line is worth seeing */
+	int orphaned;	/* the signal that it gets when we die: it goes, too */
 };
 
 int daemon_new(struct event_base *base, const struct daemon_options *options,

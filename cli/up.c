@@ -108,7 +108,7 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 	}
 	if (u->is_up)
 		tell(u, &u->cli->out, "",
-		     "stopping; nothing is lost: jobs that run go on, and the next `cupel up` takes them up");
+		     "stopping; nothing is lost: jobs that were running begin again with the next `cupel up`");
 	stop_all(u, 0);
 }
 
@@ -198,11 +198,13 @@ static int make_daemons(struct up *u, struct error *err)
 	static const struct daemon_callbacks callbacks = {
 		.ready = on_ready, .ended = on_ended, .said = on_said};
 	static const char *const names[DAEMONS] = {"dispatcher", "runner", "observer"};
+	/* Nobody asked the runner's jobs to end: it leaves them to the next one. */
+	static const int orphaned[DAEMONS] = {SIGTERM, SIGUSR2, SIGTERM};
 	char *const *argv[DAEMONS] = {u->words->dispatcher.at, u->words->runner.at, u->words->observer.at};
 	int rc = 0;
 
 	for (int i = 0; i < DAEMONS && rc == 0; i++) {
-		struct daemon_options options = {names[i], argv[i], u->words->verbose};
+		struct daemon_options options = {names[i], argv[i], u->words->verbose, orphaned[i]};
 
 		rc = daemon_new(u->base, &options, &callbacks, u, &u->daemons[i], err);
 	}

@@ -189,7 +189,7 @@ static inline int rig_run(rig_answer answer, void *context, ...)
 	fflush(NULL);
 	rig.pid = fork();
 	if (rig.pid == 0)
-		_exit(rig_child(argv, ends[0][1], ends[1][1]));
+		exit(rig_child(argv, ends[0][1], ends[1][1]));
 	for (int i = 0; i < 2; i++) {
 		close(ends[i][1]);
 		buffer_clear(&rig.texts[i]);
