@@ -57,15 +57,16 @@ void batch_free(struct batch *b)
 	free(b);
 }
 
-/* --- what is new -------------------------------------------------------------------------------- */
+/* --- what is new --------------------------------------------------------------------------------
+ */
 
-/* What counts as seen for the current move: tips of the moves before it, then the cursor's refs, then
- * (from `*live` on) its seen ids. NULL: no memory. */
+/* What counts as seen for the current move: tips of the moves before it, then the cursor's refs,
+ * then (from `*live` on) its seen ids. NULL: no memory. */
 static struct oid *hidden(const struct batch *b, size_t *live, size_t *count)
 {
 	const struct cursor *c = b->cursor;
-	struct oid *ids = calloc(b->current - b->completed + c->refs.count + c->seen_count + 1,
-				 sizeof(*ids));
+	struct oid *ids =
+		calloc(b->current - b->completed + c->refs.count + c->seen_count + 1, sizeof(*ids));
 	size_t n = 0;
 
 	if (!ids)
@@ -99,9 +100,9 @@ static void drop(struct batch *b, const char *why)
 			b->moves.items[b->current].ref, why);
 }
 
-/* The list of the current move from its `given`-th event on. What was seen on refs that are gone may be
- * half collected by gc and spoil the walk: then without it. A history with holes can't be walked at
- * all: then the tip alone, and a word about it. */
+/* The list of the current move from its `given`-th event on. What was seen on refs that are gone
+ * may be half collected by gc and spoil the walk: then without it. A history with holes can't be
+ * walked at all: then the tip alone, and a word about it. */
 static int walk(struct batch *b, const struct oid *tip)
 {
 	struct move *m = &b->moves.items[b->current];
@@ -125,10 +126,11 @@ static int walk(struct batch *b, const struct oid *tip)
 		drop(b, "the repository has gone");
 		rc = 0;
 	} else if (rc != -ENOMEM) {
-		(void)error_say(&b->trouble, EIO,
-				"%s; of what came to %.100s only the newest commit is tested: complete the "
-				"repository (git fetch --unshallow, git fsck)",
-				err.text, m->ref);
+		(void)error_say(
+			&b->trouble, EIO,
+			"%s; of what came to %.100s only the newest commit is tested: complete the "
+			"repository (git fetch --unshallow, git fsck)",
+			err.text, m->ref);
 		rc = b->given ? 0 : take_tip(b, tip);
 	}
 	return rc;
@@ -161,7 +163,8 @@ static void walk_current(struct batch *b)
 		drop(b, "no memory to walk its history");
 }
 
-/* --- giving and taking -------------------------------------------------------------------------- */
+/* --- giving and taking --------------------------------------------------------------------------
+ */
 
 /* Can `old` still be reached from what the cursor says now? */
 static bool is_kept(const struct batch *b, const struct oid *old)
@@ -174,7 +177,8 @@ static bool is_kept(const struct batch *b, const struct oid *old)
 	for (size_t i = 0; ids && i < refs->count; i++)
 		ids[i] = refs->items[i].id;
 	if (ids && gitdir_commit(b->git, old, &tip) == 0)
-		(void)gitdir_walk(b->git, &tip, &how, &list, &count, NULL); /* can't say: not kept */
+		(void)gitdir_walk(b->git, &tip, &how, &list, &count,
+				  NULL); /* can't say: not kept */
 	free(list);
 	free(ids);
 	return count == 0;

@@ -1,8 +1,9 @@
-/* batch.h - the moves of one look at a repository, as events to send and then as news for the cursor.
+/* batch.h - the moves of one look at a repository, as events to send and then as news for the
+ * cursor.
  *
- * Moves are dealt with in order, and so is what is acknowledged: the cursor takes a move over when all its
- * events, and all moves before it, are acknowledged. For a later move counts as seen what earlier ones
- * bring, and that must hold after a crash too. */
+ * Moves are dealt with in order, and so is what is acknowledged: the cursor takes a move over when
+ * all its events, and all moves before it, are acknowledged. For a later move counts as seen what
+ * earlier ones bring, and that must hold after a crash too. */
 #pragma once
 
 #include "base/error.h"

@@ -39,7 +39,8 @@ struct life {
 	bool refused;
 };
 
-/* --- the command line --------------------------------------------------------------------------- */
+/* --- the command line ---------------------------------------------------------------------------
+ */
 
 static int wrong_usage(const char *sentence)
 {
@@ -150,7 +151,8 @@ static const char *missing(const struct options *o)
 	return o->count ? NULL : "which repositories? Give their paths or URLs";
 }
 
-/* --- running ------------------------------------------------------------------------------------ */
+/* --- running ------------------------------------------------------------------------------------
+ */
 
 static void on_ready(void *context)
 {
@@ -194,7 +196,8 @@ static int catch_signals(struct life *l)
 
 static int watch_all(struct life *l, const struct options *options)
 {
-	const struct observer_hooks hooks = {.ready = on_ready, .refused = on_refused, .context = l};
+	const struct observer_hooks hooks = {
+		.ready = on_ready, .refused = on_refused, .context = l};
 	struct error err = {0};
 	owned(observer) *o = NULL;
 

@@ -37,7 +37,8 @@ int cursor_see(struct cursor *c, const struct oid *id)
 	return 0;
 }
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------------
+ */
 
 struct reader {
 	struct cursor *cursor;
@@ -68,8 +69,8 @@ static int read_version(struct reader *r, const char *line)
 	if (!text || sscanf(text, "%9u%c", &version, &more) != 1 || version == 0)
 		return complain(r, "this is no cursor");
 	if (version > VERSION)
-		return error_say(r->err, EPROTO, "it is of version %u, newer than this program knows",
-				 version);
+		return error_say(r->err, EPROTO,
+				 "it is of version %u, newer than this program knows", version);
 	return 0;
 }
 
@@ -174,7 +175,8 @@ int cursor_parse(const void *bytes, size_t length, struct cursor *out, struct er
 	return 0;
 }
 
-/* --- writing ------------------------------------------------------------------------------------ */
+/* --- writing ------------------------------------------------------------------------------------
+ */
 
 int cursor_format(const struct cursor *c, struct buffer *out)
 {

@@ -6,10 +6,10 @@
  *     seen 1f7a7a472abf3dd9643fd615f6da379c4acb3e3a
  *     end 1 1
  *
- * Everything that can be reached from an id in it has been acknowledged by the dispatcher, or was there
- * before the repository was watched. `seen` ids are what deleted and force-pushed refs pointed at: they
- * keep a branch that is renamed, or deleted and made again, from looking like news. The last line
- * counts both kinds, so that a text that was cut is noticed. */
+ * Everything that can be reached from an id in it has been acknowledged by the dispatcher, or was
+ * there before the repository was watched. `seen` ids are what deleted and force-pushed refs
+ * pointed at: they keep a branch that is renamed, or deleted and made again, from looking like
+ * news. The last line counts both kinds, so that a text that was cut is noticed. */
 #pragma once
 
 #include "base/buffer.h"

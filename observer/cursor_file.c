@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BYTES_MAX    BUFFER_MAX_DEFAULT
+#define BYTES_MAX     BUFFER_MAX_DEFAULT
 #define NAME_READABLE 40
 #define NAME_DIGEST   8 /* bytes: two repositories of one observer don't meet by accident */
 
@@ -35,9 +35,10 @@ static int unusable(const char *name, int code, struct error *err)
 	char sentence[300];
 
 	(void)snprintf(sentence, sizeof(sentence), "%.299s", err->text);
-	return error_say(err, code,
-			 "cursor %s: %s: %s it, or move it away to begin anew from what the repository holds",
-			 name, sentence, code == EPROTO ? "start the version that wrote" : "restore");
+	return error_say(
+		err, code,
+		"cursor %s: %s: %s it, or move it away to begin anew from what the repository holds",
+		name, sentence, code == EPROTO ? "start the version that wrote" : "restore");
 }
 
 int cursor_file_load(int dir, const char *repository, struct cursor *out, struct error *err)

@@ -57,7 +57,8 @@ void gitdir_stop(void)
 	(void)git_libgit2_shutdown(); /* the count of users, nothing to act on */
 }
 
-/* --- opening ------------------------------------------------------------------------------------ */
+/* --- opening ------------------------------------------------------------------------------------
+ */
 
 static int open_failed(const char *path, int code, struct error *err)
 {
@@ -71,10 +72,11 @@ static int open_failed(const char *path, int code, struct error *err)
 	if (eaccess(path, R_OK) < 0)
 		return error_set(err, errno, "open repository %s", path);
 	if (strstr(text, "objectformat"))
-		return error_say(err, ENOTSUP,
-				 "open repository %s: its objects are named by SHA-256, which isn't "
-				 "supported: use a repository with SHA-1 names",
-				 path);
+		return error_say(
+			err, ENOTSUP,
+			"open repository %s: its objects are named by SHA-256, which isn't "
+			"supported: use a repository with SHA-1 names",
+			path);
 	if (strstr(text, "refstorage"))
 		return error_say(err, ENOTSUP,
 				 "open repository %s: its refs are in a reftable, which isn't "
@@ -84,10 +86,11 @@ static int open_failed(const char *path, int code, struct error *err)
 		return error_say(err, ENOTSUP, "open repository %s: %s: convert it to plain format",
 				 path, text);
 	if (code == GIT_ENOTFOUND)
-		return error_say(err, ENOENT,
-				 "open repository %s: there is no git repository: name the directory that "
-				 "holds .git, or a bare repository",
-				 path);
+		return error_say(
+			err, ENOENT,
+			"open repository %s: there is no git repository: name the directory that "
+			"holds .git, or a bare repository",
+			path);
 	return git_fail(err, code, "open repository %s", path);
 }
 
@@ -123,7 +126,8 @@ static void know(struct gitdir_known *k, const struct gitdir *g)
 		k->common = strdup(gitdir_common(g)); /* without memory it isn't known */
 }
 
-int gitdir_open(const char *path, struct gitdir_known *known, struct gitdir **out, struct error *err)
+int gitdir_open(const char *path, struct gitdir_known *known, struct gitdir **out,
+		struct error *err)
 {
 	owned(gitdir) *g = calloc(1, sizeof(*g));
 	bool checked = is_known(known);
@@ -161,11 +165,13 @@ bool gitdir_is_there(const struct gitdir *g)
 {
 	char head[PATH_MAX];
 
-	(void)snprintf(head, sizeof(head), "%sHEAD", gitdir_common(g)); /* one that is cut isn't there */
+	(void)snprintf(head, sizeof(head), "%sHEAD",
+		       gitdir_common(g)); /* one that is cut isn't there */
 	return access(head, R_OK) == 0;
 }
 
-/* --- refs --------------------------------------------------------------------------------------- */
+/* --- refs ---------------------------------------------------------------------------------------
+ */
 
 bool gitdir_head(const struct gitdir *g, char *out, size_t size)
 {
@@ -197,10 +203,11 @@ static int add_ref(git_reference *ref, struct refs *out)
 static int list_failed(const struct gitdir *g, int rc, struct error *err)
 {
 	if (rc == -E2BIG)
-		return error_say(err, E2BIG,
-				 "repository %s has more than %d branches and tags: name fewer with "
-				 "`refs:` in observer.yml",
-				 g->path, REFS_MAX);
+		return error_say(
+			err, E2BIG,
+			"repository %s has more than %d branches and tags: name fewer with "
+			"`refs:` in observer.yml",
+			g->path, REFS_MAX);
 	return error_set(err, -rc, "list the refs of %s", g->path);
 }
 
@@ -229,7 +236,8 @@ int gitdir_refs(const struct gitdir *g, bool (*wanted)(void *context, const char
 	return 0;
 }
 
-/* --- history ------------------------------------------------------------------------------------ */
+/* --- history ------------------------------------------------------------------------------------
+ */
 
 static const git_oid *theirs(const struct oid *id)
 {
@@ -262,7 +270,8 @@ static int walk_start(const struct gitdir *g, const struct oid *tip, const struc
 	if (rc == 0)
 		rc = git_revwalk_push(*out, theirs(tip));
 	for (size_t i = 0; rc == 0 && i < how->hidden_count; i++)
-		(void)git_revwalk_hide(*out, theirs(&how->hidden[i])); /* gone by now: hides nothing */
+		(void)git_revwalk_hide(*out,
+				       theirs(&how->hidden[i])); /* gone by now: hides nothing */
 	git_error_clear();
 	return rc;
 }
@@ -304,12 +313,17 @@ int gitdir_walk(const struct gitdir *g, const struct oid *tip, const struct walk
 		      : git_fail(err, rc, "walk the history of %s", g->path);
 }
 
-/* --- texts -------------------------------------------------------------------------------------- */
+/* --- texts --------------------------------------------------------------------------------------
+ */
 
 /* Bytes of the UTF-8 character at `at`, 0 when it is none or a control character. */
 static size_t utf8_length(const unsigned char *at)
 {
-	size_t length = at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
+	size_t length = at[0] < 0xc2   ? 0
+			: at[0] < 0xe0 ? 2
+			: at[0] < 0xf0 ? 3
+			: at[0] < 0xf5 ? 4
+				       : 0;
 
 	if (at[0] < 0x80)
 		return at[0] >= ' ' && at[0] != 0x7f;
@@ -376,7 +390,8 @@ void gitdir_describe(const struct gitdir *g, const struct oid *id, struct git_te
 	git_commit_free(commit);
 }
 
-/* --- fetching ----------------------------------------------------------------------------------- */
+/* --- fetching -----------------------------------------------------------------------------------
+ */
 
 /* Keys come from the agent of whoever runs the observer; nothing is asked of a person. */
 static int on_credentials(git_credential **out, const char *url, const char *user, unsigned types,
@@ -434,7 +449,8 @@ static int fetch_all(git_repository *repo, git_remote *remote)
 	if (rc == 0) /* first, since a branch `a` that went must make room for `a/b` */
 		rc = git_remote_prune(remote, &options.callbacks);
 	if (rc == 0)
-		rc = git_remote_update_tips(remote, &options.callbacks, 0, options.download_tags, NULL);
+		rc = git_remote_update_tips(remote, &options.callbacks, 0, options.download_tags,
+					    NULL);
 	if (rc == 0)
 		copy_head(repo, remote);
 	return rc;

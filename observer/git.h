@@ -1,7 +1,7 @@
 /* git.h - refs and history of git repositories, read and never obeyed.
  *
- * libgit2 underneath, here only. Of a repository only its refs and commits are used: no hooks, filters,
- * attributes; configuration of system and user is out of reach. */
+ * libgit2 underneath, here only. Of a repository only its refs and commits are used: no hooks,
+ * filters, attributes; configuration of system and user is out of reach. */
 #pragma once
 
 #include "base/error.h"
@@ -18,21 +18,24 @@ void gitdir_stop(void);
 
 struct gitdir;
 
-/* `= {0}` knows nothing. What an earlier gitdir_open() found, so that the next one needn't check the format
- * as long as the repository's configuration is the same file: libgit2 1.5 loses memory in that check. */
+/* `= {0}` knows nothing. What an earlier gitdir_open() found, so that the next one needn't check
+ * the format as long as the repository's configuration is the same file: libgit2 1.5 loses memory
+ * in that check. */
 struct gitdir_known {
 	char *common;
 	struct stat config;
 };
 void gitdir_known_done(struct gitdir_known *k);
 
-/* A repository on this box: bare, or a working directory with `.git` as directory or file. Cheap; what is
- * held open is let go as soon as nothing is to be read. `known` may be NULL. */
-int gitdir_open(const char *path, struct gitdir_known *known, struct gitdir **out, struct error *err);
+/* A repository on this box: bare, or a working directory with `.git` as directory or file. Cheap;
+ * what is held open is let go as soon as nothing is to be read. `known` may be NULL. */
+int gitdir_open(const char *path, struct gitdir_known *known, struct gitdir **out,
+		struct error *err);
 void gitdir_free(struct gitdir *g);
 OWNED(gitdir)
 
-/* Where refs and objects are, with a slash at the end; the same for all worktrees of a repository. */
+/* Where refs and objects are, with a slash at the end; the same for all worktrees of a repository.
+ */
 const char *gitdir_common(const struct gitdir *g);
 
 /* False: its directory has gone since it was opened. */
@@ -45,12 +48,13 @@ bool gitdir_head(const struct gitdir *g, char *out, size_t size);
 int gitdir_refs(const struct gitdir *g, bool (*wanted)(void *context, const char *name),
 		void *context, struct refs *out, struct error *err);
 
-/* The commit that `id` or the tag `id` means. -ENOENT: there is no such object; -EINVAL: it is a tree or a
- * file. */
+/* The commit that `id` or the tag `id` means. -ENOENT: there is no such object; -EINVAL: it is a
+ * tree or a file. */
 int gitdir_commit(const struct gitdir *g, const struct oid *id, struct oid *out);
 
 struct walk {
-	const struct oid *hidden; /* what can be reached from these isn't wanted; unknown ids are fine */
+	const struct oid
+		*hidden; /* what can be reached from these isn't wanted; unknown ids are fine */
 	size_t hidden_count;
 	size_t skip; /* so many of the oldest were taken already */
 	size_t max;  /* at most so many are given */
@@ -66,8 +70,8 @@ struct git_text {
 };
 void gitdir_describe(const struct gitdir *g, const struct oid *commit, struct git_text *out);
 
-/* Brings all branches and tags of `url` into the bare repository `path`, made when missing. It blocks as
- * long as the other end likes: for a process of its own. */
+/* Brings all branches and tags of `url` into the bare repository `path`, made when missing. It
+ * blocks as long as the other end likes: for a process of its own. */
 int gitdir_fetch(const char *path, const char *url, struct error *err);
 
 /* Is this the name of a ref as the wire can carry it: valid UTF-8, no control characters? */

@@ -29,14 +29,16 @@ struct observer {
 	struct watch *watch; /* NULL: there is none */
 	struct sender *sender;
 	struct repository **repositories;
-	char **common; /* of each: what it is, under whatever name; an URL, or the repository's directory */
+	char **common; /* of each: what it is, under whatever name; an URL, or the repository's
+			  directory */
 	size_t count;
 	size_t turn; /* whose event goes next */
 	struct event *ready;
 	bool is_ready;
 };
 
-/* --- what the parts tell ------------------------------------------------------------------------ */
+/* --- what the parts tell ------------------------------------------------------------------------
+ */
 
 static void on_changed(void *context, void *owner)
 {
@@ -127,7 +129,8 @@ static void on_settled(void *context)
 		event_active(o->ready, 0, 0);
 }
 
-/* --- the state directory ------------------------------------------------------------------------ */
+/* --- the state directory ------------------------------------------------------------------------
+ */
 
 static int take_state(struct observer *o, struct error *err)
 {
@@ -140,10 +143,11 @@ static int take_state(struct observer *o, struct error *err)
 		return error_prefix(err, "state directory %s", path);
 	o->lock = fd_lock(state, "lock");
 	if (o->lock == -EWOULDBLOCK)
-		return error_say(err, EBUSY,
-				 "state directory %s is in use by another cupel-observer: stop it, or give "
-				 "this one another --state",
-				 path);
+		return error_say(
+			err, EBUSY,
+			"state directory %s is in use by another cupel-observer: stop it, or give "
+			"this one another --state",
+			path);
 	if (o->lock < 0)
 		return error_set(err, -o->lock, "state directory %s: lock", path);
 	if (snprintf(below, sizeof(below), "%s/mirrors", path) >= (int)sizeof(below))
@@ -157,7 +161,8 @@ static int take_state(struct observer *o, struct error *err)
 	return o->cursors < 0 ? o->cursors : 0;
 }
 
-/* --- repositories ------------------------------------------------------------------------------- */
+/* --- repositories -------------------------------------------------------------------------------
+ */
 
 /* "/srv/git/app.git/" is "app". */
 static void default_name(const char *place, char *out, size_t size)
@@ -178,7 +183,8 @@ static void default_name(const char *place, char *out, size_t size)
 }
 
 /* A path as runners can use it, wherever they were started, and what identifies the repository. */
-static int resolve_path(const char *place, char location[PATH_MAX], char **common, struct error *err)
+static int resolve_path(const char *place, char location[PATH_MAX], char **common,
+			struct error *err)
 {
 	owned(gitdir) *git = NULL;
 	int rc;
@@ -186,10 +192,11 @@ static int resolve_path(const char *place, char location[PATH_MAX], char **commo
 	if (!realpath(place, location)) {
 		if (errno != ELOOP)
 			return error_set(err, errno, "open repository %s", place);
-		return error_say(err, ELOOP,
-				 "repository %s: its path is a loop of symbolic links: give the path of the "
-				 "repository itself",
-				 place);
+		return error_say(
+			err, ELOOP,
+			"repository %s: its path is a loop of symbolic links: give the path of the "
+			"repository itself",
+			place);
 	}
 	rc = gitdir_open(location, NULL, &git, err);
 	if (rc < 0)
@@ -198,8 +205,8 @@ static int resolve_path(const char *place, char location[PATH_MAX], char **commo
 	return *common ? 0 : error_set(err, errno, "open repository %s", place);
 }
 
-static int resolve_url(struct observer *o, const char *place, char location[PATH_MAX], char **common,
-		       char mirror[PATH_MAX], struct error *err)
+static int resolve_url(struct observer *o, const char *place, char location[PATH_MAX],
+		       char **common, char mirror[PATH_MAX], struct error *err)
 {
 	char name[100];
 	int rc = remote_check_url(place, err);
@@ -208,7 +215,8 @@ static int resolve_url(struct observer *o, const char *place, char location[PATH
 		return rc;
 	(void)snprintf(location, PATH_MAX, "%s", place); /* checked to be shorter */
 	rc = cursor_file_name(place, name, sizeof(name));
-	if (rc < 0 || snprintf(mirror, PATH_MAX, "%s/mirrors/%s.git", o->options->state, name) >= PATH_MAX)
+	if (rc < 0 ||
+	    snprintf(mirror, PATH_MAX, "%s/mirrors/%s.git", o->options->state, name) >= PATH_MAX)
 		return error_set(err, rc < 0 ? ENOMEM : ENAMETOOLONG, "repository %.200s", place);
 	*common = strdup(place);
 	return *common ? 0 : error_set(err, ENOMEM, "repository %.200s", place);
@@ -219,10 +227,11 @@ static int check_twin(const struct observer *o, const char *place, const char *c
 {
 	for (size_t i = 0; i < o->count; i++)
 		if (strcmp(o->common[i], common) == 0)
-			return error_say(err, EEXIST,
-					 "repository %.150s is given twice: it is the same as %.150s: name it "
-					 "once",
-					 place, repository_location(o->repositories[i]));
+			return error_say(
+				err, EEXIST,
+				"repository %.150s is given twice: it is the same as %.150s: name it "
+				"once",
+				place, repository_location(o->repositories[i]));
 	return 0;
 }
 
@@ -270,7 +279,8 @@ static int add_repositories(struct observer *o, struct error *err)
 	return rc;
 }
 
-/* --- the dispatcher ----------------------------------------------------------------------------- */
+/* --- the dispatcher -----------------------------------------------------------------------------
+ */
 
 static int connect_dispatcher(struct observer *o, struct error *err)
 {
@@ -293,14 +303,15 @@ static int connect_dispatcher(struct observer *o, struct error *err)
 		return rc;
 	(void)gethostname(host, sizeof(host) - 1); /* any name will do */
 	(void)snprintf(o->name, sizeof(o->name), "%s",
-		       options->name	? options->name
+		       options->name    ? options->name
 		       : options->token ? o->token.name
 					: host);
 	s.dial.name = o->name;
 	return sender_new(o->base, &s, &callbacks, o, &o->sender, err);
 }
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------------
+ */
 
 static void start_watch(struct observer *o)
 {

@@ -48,24 +48,27 @@ static struct watched *add(struct options *o)
 	return &more[o->count++];
 }
 
-/* --- the command line --------------------------------------------------------------------------- */
+/* --- the command line ---------------------------------------------------------------------------
+ */
 
 static int check_name(const char *name, struct error *err)
 {
 	if (!*name || strlen(name) > MESSAGE_NAME_MAX || !git_text_is_plain(name))
-		return error_say(err, EINVAL,
-				 "'%.50s' is no name for a repository: give 1 to %d bytes of UTF-8 text", name,
-				 MESSAGE_NAME_MAX);
+		return error_say(
+			err, EINVAL,
+			"'%.50s' is no name for a repository: give 1 to %d bytes of UTF-8 text",
+			name, MESSAGE_NAME_MAX);
 	return 0;
 }
 
 static int check_place(const char *place, struct error *err)
 {
 	if (!*place || strlen(place) >= MESSAGE_URL_MAX || !git_text_is_plain(place))
-		return error_say(err, EINVAL,
-				 "'%.50s' is no path or URL of a repository: it must be UTF-8 text of less than "
-				 "%d bytes",
-				 place, MESSAGE_URL_MAX);
+		return error_say(
+			err, EINVAL,
+			"'%.50s' is no path or URL of a repository: it must be UTF-8 text of less than "
+			"%d bytes",
+			place, MESSAGE_URL_MAX);
 	return 0;
 }
 
@@ -97,14 +100,16 @@ static int check_poll(uint64_t ms, struct error *err)
 int options_set_poll(struct options *o, const char *text, struct error *err)
 {
 	if (units_parse_time(text, &o->poll_ms) < 0)
-		return error_say(err, EINVAL, "poll: '%.50s' is no time: give one as 30s or 5m", text);
+		return error_say(err, EINVAL, "poll: '%.50s' is no time: give one as 30s or 5m",
+				 text);
 	return check_poll(o->poll_ms, err);
 }
 
 void options_merge(struct options *o, struct options *fallback)
 {
 	char **own[] = {&o->state, &o->dispatcher, &o->token, &o->name};
-	char **other[] = {&fallback->state, &fallback->dispatcher, &fallback->token, &fallback->name};
+	char **other[] = {&fallback->state, &fallback->dispatcher, &fallback->token,
+			  &fallback->name};
 	bool reached = o->dispatcher || o->token; /* one way to the dispatcher is enough */
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
@@ -120,7 +125,8 @@ void options_merge(struct options *o, struct options *fallback)
 	fallback->count = 0;
 }
 
-/* --- observer.yml ------------------------------------------------------------------------------- */
+/* --- observer.yml -------------------------------------------------------------------------------
+ */
 
 static int read_string(const char *name, const struct config *map, const char *key, char **out,
 		       struct error *err)
@@ -154,9 +160,10 @@ static int read_refs(const char *name, const struct config *list, struct watched
 	if (!list)
 		return 0;
 	if (list->kind != CONFIG_LIST || !list->count || list->count > GLOBS_MAX)
-		return config_complain(name, list, err,
-				       "refs is a list of 1 to %d patterns: [refs/heads/*, refs/tags/*]",
-				       GLOBS_MAX);
+		return config_complain(
+			name, list, err,
+			"refs is a list of 1 to %d patterns: [refs/heads/*, refs/tags/*]",
+			GLOBS_MAX);
 	w->refs = calloc(list->count + 1, sizeof(*w->refs));
 	if (!w->refs)
 		return error_set(err, ENOMEM, "read %s", name);
@@ -167,8 +174,9 @@ static int read_refs(const char *name, const struct config *list, struct watched
 		if (rc < 0)
 			return rc;
 		if (strncmp(text, "refs/", 5) != 0)
-			return config_complain(name, c, err,
-					       "a pattern starts with refs/, as refs/heads/release-*");
+			return config_complain(
+				name, c, err,
+				"a pattern starts with refs/, as refs/heads/release-*");
 		w->refs[n] = strdup(text);
 		if (!w->refs[n++])
 			return error_set(err, ENOMEM, "read %s", name);
@@ -201,8 +209,9 @@ static int read_repository(const char *name, const struct config *map, struct op
 	int rc;
 
 	if (map->kind != CONFIG_MAP)
-		return config_complain(name, map, err,
-				       "a repository is a map: {name: app, path: /srv/git/app.git}");
+		return config_complain(
+			name, map, err,
+			"a repository is a map: {name: app, path: /srv/git/app.git}");
 	rc = config_check_keys(name, map, known, err);
 	if (rc < 0)
 		return rc;
@@ -223,7 +232,7 @@ static int read_repository(const char *name, const struct config *map, struct op
 static int read_all(const char *name, const struct config *root, struct options *o,
 		    struct error *err)
 {
-	static const char *const known[] = {"state", "dispatcher", "token",	   "name",
+	static const char *const known[] = {"state", "dispatcher", "token",        "name",
 					    "poll",  "build-head", "repositories", NULL};
 	const struct config *list = config_get(root, "repositories");
 	const struct config *head = config_get(root, "build-head");
@@ -276,7 +285,8 @@ int options_read(const char *path, struct options *out, struct error *err)
 	if (fd < 0)
 		return error_set(err, errno, "read %s", path);
 	while ((n = fd_read_all(fd, chunk, sizeof(chunk))) > 0)
-		if (bytes.length + (size_t)n > FILE_MAX || buffer_append(&bytes, chunk, (size_t)n) < 0)
+		if (bytes.length + (size_t)n > FILE_MAX ||
+		    buffer_append(&bytes, chunk, (size_t)n) < 0)
 			return error_set(err, EFBIG, "read %s", path);
 	if (n < 0)
 		return error_set(err, (int)-n, "read %s", path);

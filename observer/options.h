@@ -7,15 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POLL_MS_DEFAULT 30000
-#define POLL_MS_MIN     100
-#define GLOBS_MAX       64
+#define POLL_MS_DEFAULT  30000
+#define POLL_MS_MIN      100
+#define GLOBS_MAX        64
 #define REPOSITORIES_MAX 10000
 
 struct watched {
-	char *name;  /* NULL: made from the location */
-	char *place; /* a path or a URL, as it was written */
-	char **refs; /* globs, NULL-terminated; NULL: branches and tags */
+	char *name;       /* NULL: made from the location */
+	char *place;      /* a path or a URL, as it was written */
+	char **refs;      /* globs, NULL-terminated; NULL: branches and tags */
 	uint64_t poll_ms; /* 0: as all */
 };
 
@@ -41,5 +41,6 @@ int options_read(const char *path, struct options *out, struct error *err);
 int options_add_repository(struct options *o, const char *text, struct error *err);
 int options_set_poll(struct options *o, const char *text, struct error *err);
 
-/* What `o` doesn't say is taken from `fallback`. Repositories of one are not mixed with the other's. */
+/* What `o` doesn't say is taken from `fallback`. Repositories of one are not mixed with the
+ * other's. */
 void options_merge(struct options *o, struct options *fallback);

@@ -12,16 +12,20 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+/* What the child says when nothing went wrong; all else is a complaint. */
+#define WELL "+"
+
 struct remote {
 	pid_t pid; /* 0: none */
-	int pipe;  /* the child's complaint; its end is the child's */
+	int pipe;  /* what the child says; its end is the child's */
 	struct event *readable, *late;
 	struct buffer said;
 	struct remote_options options;
 	bool timed_out;
 };
 
-/* --- the child ---------------------------------------------------------------------------------- */
+/* --- the child ----------------------------------------------------------------------------------
+ */
 
 static bool is_leftover(const char *name)
 {
@@ -64,12 +68,13 @@ __attribute__((noreturn)) static void child(const struct remote_options *o, int 
 	(void)close_range(4, ~0u, 0); /* links, inotify, locks: the parent's */
 	clear_leftovers(AT_FDCWD, o->mirror, 0);
 	if (gitdir_fetch(o->mirror, o->url, &err) == 0)
-		_exit(0);
-	(void)fd_write_all(3, err.text, strlen(err.text)); /* a silent failure is told as such */
-	_exit(1);
+		(void)snprintf(err.text, sizeof(err.text), "%s", WELL);
+	(void)fd_write_all(3, err.text, strlen(err.text)); /* silence is told as such */
+	_exit(0);
 }
 
-/* --- the parent --------------------------------------------------------------------------------- */
+/* --- the parent ---------------------------------------------------------------------------------
+ */
 
 static void reap(struct remote *r, int *status)
 {
@@ -89,11 +94,12 @@ static void finish(struct remote *r)
 	if (r->timed_out)
 		(void)snprintf(text, sizeof(text), "fetch from %.300s: no end after %llu s",
 			       r->options.url, (unsigned long long)r->options.deadline_ms / 1000);
-	else if (r->said.length)
+	else if (r->said.length && strcmp(r->said.data, WELL) != 0)
 		(void)snprintf(text, sizeof(text), "%s", r->said.data);
-	else if (status != 0)
-		(void)snprintf(text, sizeof(text), "fetch from %.300s: its process died (status %#x)",
-			       r->options.url, (unsigned)status);
+	else if (!r->said.length)
+		(void)snprintf(text, sizeof(text),
+			       "fetch from %.300s: its process died (status %#x)", r->options.url,
+			       (unsigned)status);
 	r->options.done(r->options.context, *text ? text : NULL);
 }
 
@@ -109,7 +115,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	if (n <= 0)
 		finish(r);
 	else if (r->said.length + (size_t)n <= sizeof(bytes))
-		(void)buffer_append(&r->said, bytes, (size_t)n); /* without it: told as a silent failure */
+		(void)buffer_append(&r->said, bytes,
+				    (size_t)n); /* without it: told as a silent failure */
 }
 
 static void on_late(evutil_socket_t fd, short what, void *arg)
@@ -184,7 +191,8 @@ void remote_free(struct remote *r)
 	free(r);
 }
 
-/* --- URLs --------------------------------------------------------------------------------------- */
+/* --- URLs ---------------------------------------------------------------------------------------
+ */
 
 bool remote_is_url(const char *text)
 {
@@ -206,19 +214,21 @@ int remote_check_url(const char *url, struct error *err)
 		found = strlen(known[i]) == (size_t)(rest - url) &&
 			strncmp(url, known[i], strlen(known[i])) == 0;
 	if (!found)
-		return error_say(err, EINVAL,
-				 "repository %.200s: unknown kind of URL: there are https, http, git, ssh, "
-				 "file",
-				 url);
+		return error_say(
+			err, EINVAL,
+			"repository %.200s: unknown kind of URL: there are https, http, git, ssh, "
+			"file",
+			url);
 	if (rest) {
 		const char *end = rest + 3 + strcspn(rest + 3, "/");
 		const char *at = memchr(rest + 3, '@', (size_t)(end - rest - 3));
 
 		if (at && memchr(rest + 3, ':', (size_t)(at - rest - 3)))
-			return error_say(err, EINVAL,
-					 "repository %.*s://...: its URL holds a password, which everybody "
-					 "who may see runs would see: use ssh with an agent instead",
-					 (int)(rest - url), url);
+			return error_say(
+				err, EINVAL,
+				"repository %.*s://...: its URL holds a password, which everybody "
+				"who may see runs would see: use ssh with an agent instead",
+				(int)(rest - url), url);
 	}
 	return 0;
 }

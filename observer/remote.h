@@ -1,5 +1,5 @@
-/* remote.h - one fetch from a remote repository, in a process of its own: what is at the other end may be
- * slow, dead or hostile, and a process can be ended at any moment. */
+/* remote.h - one fetch from a remote repository, in a process of its own: what is at the other end
+ * may be slow, dead or hostile, and a process can be ended at any moment. */
 #pragma once
 
 #include "base/error.h"
@@ -27,5 +27,6 @@ OWNED(remote)
 
 /* Is this a URL (scheme://...) or user@host:path, and not a path on this box? */
 bool remote_is_url(const char *text);
-/* -EINVAL and a sentence: an unknown scheme, or a password, which everybody who sees a run would see. */
+/* -EINVAL and a sentence: an unknown scheme, or a password, which everybody who sees a run would
+ * see. */
 int remote_check_url(const char *url, struct error *err);

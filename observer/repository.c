@@ -30,16 +30,16 @@ struct repository {
 
 	struct gitdir_known gitdir;
 	struct cursor cursor;
-	bool known;		   /* there is a cursor: the first sight is over */
-	bool unsaved;		   /* the cursor is ahead of its file */
-	struct batch *batch;	   /* NULL while there is nothing to send */
-	size_t completed;	   /* of the batch, when last looked */
-	bool changed;		   /* to be looked at again when the batch is over */
+	bool known;          /* there is a cursor: the first sight is over */
+	bool unsaved;        /* the cursor is ahead of its file */
+	struct batch *batch; /* NULL while there is nothing to send */
+	size_t completed;    /* of the batch, when last looked */
+	bool changed;        /* to be looked at again when the batch is over */
 	bool settled;
-	struct remote *fetch;	   /* under way */
+	struct remote *fetch; /* under way */
 	struct event *look, *poll, *save;
-	int64_t look_ms;	   /* what the last look took */
-	char odd_ref[200];	   /* one whose name can't be sent, found by this look */
+	int64_t look_ms;           /* what the last look took */
+	char odd_ref[200];         /* one whose name can't be sent, found by this look */
 	struct error told, untold; /* the warning that holds now; the one of this look */
 	bool away;
 	bool save_failed;
@@ -54,7 +54,8 @@ static void arm(struct event *e, uint64_t ms)
 		(void)evtimer_add(e, &tv); /* timers without memory of their own don't fail */
 }
 
-/* --- warnings: once, and again when they change --------------------------------------------------- */
+/* --- warnings: once, and again when they change
+ * --------------------------------------------------- */
 
 static void tell(struct repository *r, const char *sentence)
 {
@@ -68,13 +69,15 @@ static void tell(struct repository *r, const char *sentence)
 static void note_odd_ref(struct repository *r)
 {
 	if (*r->odd_ref)
-		(void)error_say(&r->untold, EINVAL,
-				"repository %s: the ref %s isn't watched, its name is no UTF-8 text of at most "
-				"%d bytes: rename it",
-				r->name, r->odd_ref, MESSAGE_REF_MAX);
+		(void)error_say(
+			&r->untold, EINVAL,
+			"repository %s: the ref %s isn't watched, its name is no UTF-8 text of at most "
+			"%d bytes: rename it",
+			r->name, r->odd_ref, MESSAGE_REF_MAX);
 }
 
-/* --- the cursor on disk --------------------------------------------------------------------------- */
+/* --- the cursor on disk
+ * --------------------------------------------------------------------------- */
 
 static void save(struct repository *r)
 {
@@ -87,9 +90,10 @@ static void save(struct repository *r)
 		return;
 	}
 	if (!r->save_failed)
-		log_warning("repository %s: %s; trying again until it succeeds, after a restart some "
-			    "events would be sent twice",
-			    r->name, err.text);
+		log_warning(
+			"repository %s: %s; trying again until it succeeds, after a restart some "
+			"events would be sent twice",
+			r->name, err.text);
 	r->save_failed = true;
 	arm(r->save, SAVE_AGAIN_MS);
 }
@@ -114,7 +118,8 @@ static void advance(struct repository *r)
 			tell(r, batch_trouble(r->batch));
 		batch_free(r->batch);
 		r->batch = NULL;
-		r->unsaved |= !r->known; /* a first sight is written when all of it is acknowledged */
+		r->unsaved |=
+			!r->known; /* a first sight is written when all of it is acknowledged */
 		r->known = true;
 		if (r->changed)
 			repository_changed(r);
@@ -123,7 +128,8 @@ static void advance(struct repository *r)
 		arm(r->save, SAVE_MS);
 }
 
-/* --- looking ------------------------------------------------------------------------------------ */
+/* --- looking ------------------------------------------------------------------------------------
+ */
 
 static bool is_wanted(void *context, const char *name)
 {
@@ -149,7 +155,8 @@ static int cover(struct repository *r, const struct gitdir *g, struct error *err
 		return 0;
 	rc = watch_cover(r->host.watch, r, gitdir_common(g), r->globs, &why);
 	if (rc == -ENOSPC) { /* the poll finds what isn't watched */
-		(void)error_prefix(&why, "repository %s is partly found by its poll alone", r->name);
+		(void)error_prefix(&why, "repository %s is partly found by its poll alone",
+				   r->name);
 		r->untold = why;
 		return 0;
 	}
@@ -232,7 +239,8 @@ static void went_away(struct repository *r, const struct error *err)
 	if (r->host.watch)
 		watch_drop(r->host.watch, r);
 	if (!r->away)
-		log_warning("repository %s: %s; it is looked for again and again", r->name, err->text);
+		log_warning("repository %s: %s; it is looked for again and again", r->name,
+			    err->text);
 	r->away = true;
 	arm(r->look, r->poll_ms < AWAY_MS ? r->poll_ms : AWAY_MS);
 }
@@ -275,7 +283,8 @@ void repository_changed(struct repository *r)
 	arm(r->look, r->look_ms > SETTLE_MS ? (uint64_t)r->look_ms : SETTLE_MS);
 }
 
-/* --- fetching ----------------------------------------------------------------------------------- */
+/* --- fetching -----------------------------------------------------------------------------------
+ */
 
 static void on_fetched(void *context, const char *failure)
 {
@@ -321,7 +330,8 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
 		look(r);
 }
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------------
+ */
 
 static int make_timers(struct repository *r)
 {

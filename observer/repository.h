@@ -1,5 +1,5 @@
-/* repository.h - one repository that is watched: notices moves, hands out their events, and moves its
- * cursor when they are acknowledged. */
+/* repository.h - one repository that is watched: notices moves, hands out their events, and moves
+ * its cursor when they are acknowledged. */
 #pragma once
 
 #include "base/error.h"
@@ -13,9 +13,9 @@
 struct repository;
 
 struct repository_options {
-	const char *name;     /* for people */
-	const char *location; /* what runners fetch from: an absolute path, or a URL */
-	const char *mirror;   /* of a URL: the path of our copy; NULL for a path */
+	const char *name;         /* for people */
+	const char *location;     /* what runners fetch from: an absolute path, or a URL */
+	const char *mirror;       /* of a URL: the path of our copy; NULL for a path */
 	const char *const *globs; /* of refs; NULL-terminated; borrowed */
 	uint64_t poll_ms;
 	bool build_head;
@@ -24,7 +24,7 @@ struct repository_options {
 
 struct repository_host {
 	struct event_base *base;
-	struct watch *watch; /* NULL: there is none, poll alone */
+	struct watch *watch;            /* NULL: there is none, poll alone */
 	void (*wake)(void *context);    /* there are events to take */
 	void (*settled)(void *context); /* it has been looked at for the first time */
 	void *context;
@@ -37,8 +37,8 @@ int repository_new(const struct repository_options *options, const struct reposi
 void repository_free(struct repository *r);
 OWNED(repository)
 
-/* The first look. At a path it takes place at once, and what is wrong is an error; a URL that can't be
- * had is a warning, it may be had later. */
+/* The first look. At a path it takes place at once, and what is wrong is an error; a URL that can't
+ * be had is a warning, it may be had later. */
 int repository_start(struct repository *r, struct error *err);
 
 /* Something may have changed. Cheap; the look comes a moment later. */

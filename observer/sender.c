@@ -36,7 +36,8 @@ static struct slot *slot_at(struct sender *s, size_t i)
 	return &s->slots[(s->first + i) % SENDER_WINDOW];
 }
 
-/* --- sending ------------------------------------------------------------------------------------ */
+/* --- sending ------------------------------------------------------------------------------------
+ */
 
 /* Into the free slot, which has room for EVENT_MAX. */
 static void fill(struct sender *s, struct sender_event *e)
@@ -100,7 +101,8 @@ void sender_wake(struct sender *s)
 	event_active(s->pump, 0, 0);
 }
 
-/* --- answers ------------------------------------------------------------------------------------ */
+/* --- answers ------------------------------------------------------------------------------------
+ */
 
 /* Passes on what is acknowledged from the front. */
 static void pass_on(struct sender *s)
@@ -139,8 +141,8 @@ static void on_rest(evutil_socket_t fd, short what, void *arg)
 	pump(s);
 }
 
-/* Which event was refused isn't said: after a pause all that aren't acknowledged are sent again, the
- * oldest alone at first. The dispatcher knows those that it has. */
+/* Which event was refused isn't said: after a pause all that aren't acknowledged are sent again,
+ * the oldest alone at first. The dispatcher knows those that it has. */
 static void on_error(struct sender *s, const Cupel__Error *e)
 {
 	struct timeval tv;
@@ -160,7 +162,8 @@ static void on_error(struct sender *s, const Cupel__Error *e)
 	(void)evtimer_add(s->rest, &tv); /* timers without memory of their own don't fail */
 }
 
-/* --- the connection ----------------------------------------------------------------------------- */
+/* --- the connection -----------------------------------------------------------------------------
+ */
 
 static void on_frame(void *context, const struct frame *frame)
 {
@@ -209,7 +212,8 @@ static void on_refused(void *context, const char *reason)
 	s->callbacks.refused(s->context, reason);
 }
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------------
+ */
 
 int sender_new(struct event_base *base, const struct sender_options *options,
 	       const struct sender_callbacks *callbacks, void *context, struct sender **out,

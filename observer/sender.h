@@ -1,5 +1,5 @@
-/* sender.h - the window of events on their way to the dispatcher: a bounded number is sent and not yet
- * acknowledged, and all of those are sent again after a lost connection or a refusal. */
+/* sender.h - the window of events on their way to the dispatcher: a bounded number is sent and not
+ * yet acknowledged, and all of those are sent again after a lost connection or a refusal. */
 #pragma once
 
 #include "proto/dial.h"
@@ -13,8 +13,8 @@ struct sender;
 
 struct sender_event {
 	Cupel__Event event; /* its strings are borrowed until `next` is called again */
-	void *owner;	    /* for `acked` */
-	size_t mark;	    /* likewise */
+	void *owner;        /* for `acked` */
+	size_t mark;        /* likewise */
 };
 
 struct sender_callbacks {

@@ -16,9 +16,9 @@
 
 struct place {
 	int wd;
-	void *owner; /* borrowed */
-	char *path;  /* of the directory */
-	char *ref;   /* its place below the repository: "", "refs", "refs/heads" */
+	void *owner;              /* borrowed */
+	char *path;               /* of the directory */
+	char *ref;                /* its place below the repository: "", "refs", "refs/heads" */
 	const char *const *globs; /* borrowed */
 };
 
@@ -31,7 +31,8 @@ struct watch {
 	size_t count, size;
 };
 
-/* --- places ------------------------------------------------------------------------------------- */
+/* --- places -------------------------------------------------------------------------------------
+ */
 
 static size_t find(const struct watch *w, int wd)
 {
@@ -73,7 +74,8 @@ static int insert(struct watch *w, const struct place *p)
 {
 	size_t at = find(w, p->wd);
 
-	if (at < w->count && w->places[at].wd == p->wd) { /* known: perhaps under another name now */
+	if (at < w->count &&
+	    w->places[at].wd == p->wd) { /* known: perhaps under another name now */
 		place_done(&w->places[at]);
 		w->places[at] = *p;
 		return 0;
@@ -93,7 +95,8 @@ static int insert(struct watch *w, const struct place *p)
 	return 0;
 }
 
-/* --- covering ----------------------------------------------------------------------------------- */
+/* --- covering -----------------------------------------------------------------------------------
+ */
 
 /* May directory `ref` hold, or lead to, a ref that one of the globs means? */
 static bool is_wanted(const char *ref, const char *const *globs)
@@ -225,7 +228,8 @@ size_t watch_count(const struct watch *w)
 	return w->count;
 }
 
-/* --- events ------------------------------------------------------------------------------------- */
+/* --- events -------------------------------------------------------------------------------------
+ */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -296,7 +300,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		}
 }
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------------
+ */
 
 int watch_new(struct event_base *base, const struct watch_callbacks *callbacks, void *context,
 	      struct watch **out, struct error *err)

@@ -1,8 +1,8 @@
 /* watch.h - tells when the refs of a repository may have changed, by inotify(7).
  *
- * An event says "look again" and nothing more: refs come as lock files that are renamed, packing deletes
- * loose refs that live on, directories of nested branches come and go. What can't be watched (limits of
- * the box) is found by the poll instead. */
+ * An event says "look again" and nothing more: refs come as lock files that are renamed, packing
+ * deletes loose refs that live on, directories of nested branches come and go. What can't be
+ * watched (limits of the box) is found by the poll instead. */
 #pragma once
 
 #include "base/error.h"
@@ -26,9 +26,10 @@ int watch_new(struct event_base *base, const struct watch_callbacks *callbacks, 
 void watch_free(struct watch *w);
 OWNED(watch)
 
-/* Watches the repository directory `path` and all directories below it that may hold refs of `globs`;
- * what is watched already stays so. `globs` is borrowed until watch_drop(). -ENOSPC: the limit of
- * watches is reached, some directories aren't watched; other errors: the directories can't be read. */
+/* Watches the repository directory `path` and all directories below it that may hold refs of
+ * `globs`; what is watched already stays so. `globs` is borrowed until watch_drop(). -ENOSPC: the
+ * limit of watches is reached, some directories aren't watched; other errors: the directories can't
+ * be read. */
 int watch_cover(struct watch *w, void *owner, const char *path, const char *const *globs,
 		struct error *err);
 void watch_drop(struct watch *w, void *owner);

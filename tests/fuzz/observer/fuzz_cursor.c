@@ -1,4 +1,5 @@
-/* fuzz_cursor.c - whatever the bytes are: a cursor that is written back as it was read, or a complaint. */
+/* fuzz_cursor.c - whatever the bytes are: a cursor that is written back as it was read, or a
+ * complaint. */
 #include "base/owned.h"
 #include "observer/cursor.h"
 

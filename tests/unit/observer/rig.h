@@ -1,5 +1,5 @@
-/* rig.h - for tests: real repositories in a scratch directory, a dispatcher that is played by the test, and
- * the observer between them, all in one process and one loop. */
+/* rig.h - for tests: real repositories in a scratch directory, a dispatcher that is played by the
+ * test, and the observer between them, all in one process and one loop. */
 #pragma once
 
 #include <setjmp.h>
@@ -26,15 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* libgit2 1.5 loses the match data of every setting that isn't an extension when it checks the format of a
- * repository that has some; the observer checks each repository once. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:libpcre2\n";
-}
-
-#define EVENTS_MAX 4096
+#define EVENTS_MAX  4096
 #define PATIENCE_MS 60000 /* for valgrind on a busy box; nothing waits this long when it works */
 
 struct told {
@@ -51,8 +43,8 @@ struct rig {
 
 	struct link_listener *listener;
 	struct link *link; /* the observer's connection, NULL: none */
-	bool silent;	   /* events are taken and not acknowledged */
-	int refusals;	   /* so many events are answered by an error */
+	bool silent;       /* events are taken and not acknowledged */
+	int refusals;      /* so many events are answered by an error */
 	int refuse_hello;  /* errno */
 	struct told *told; /* all events, also repeated ones */
 	size_t count, hellos;
@@ -60,9 +52,11 @@ struct rig {
 	size_t open;
 };
 
-/* --- git ------------------------------------------------------------------------------------------ */
+/* --- git
+ * ------------------------------------------------------------------------------------------ */
 
-__attribute__((format(printf, 2, 3))) static inline void sh(const struct rig *r, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static inline void sh(const struct rig *r, const char *format,
+							    ...)
 {
 	char script[4096], line[5000];
 	va_list args;
@@ -106,7 +100,8 @@ static inline void push(const struct rig *r, const char *what)
 	sh(r, "git -C work push -q --force ../app.git %s", what);
 }
 
-/* --- the dispatcher ------------------------------------------------------------------------------- */
+/* --- the dispatcher
+ * ------------------------------------------------------------------------------- */
 
 static inline void ack(struct rig *r, uint64_t sequence)
 {
@@ -206,7 +201,8 @@ static inline void dispatcher_stop(struct rig *r)
 	r->link = NULL;
 }
 
-/* --- waiting -------------------------------------------------------------------------------------- */
+/* --- waiting
+ * -------------------------------------------------------------------------------------- */
 
 /* Turns the loop until `holds`, which must come true. */
 #define wait_for(r, holds)                                                                         \
@@ -241,7 +237,17 @@ static inline void wait_events(struct rig *r, size_t count)
 	wait_for(r, r->count >= count);
 }
 
-/* --- the observer --------------------------------------------------------------------------------- */
+static inline void repository_is(struct rig *r, const char *path)
+{
+	char full[200];
+	struct error err = {0};
+
+	(void)snprintf(full, sizeof(full), "%s/%s", r->dir, path);
+	assert_int_equal(options_add_repository(&r->options, full, &err), 0);
+}
+
+/* --- the observer
+ * --------------------------------------------------------------------------------- */
 
 static inline void is_ready(void *context)
 {
@@ -275,6 +281,29 @@ static inline void observer_down(struct rig *r)
 {
 	observer_free(r->observer);
 	r->observer = NULL;
+}
+
+/* The observer must not start with `place` alone, and say why in a sentence. */
+static inline void refused_for(struct rig *r, const char *place, const char *cause,
+			       const char *remedy)
+{
+	struct error err = {0};
+	char state[100], dispatcher[100];
+
+	(void)snprintf(state, sizeof(state), "%s", r->options.state);
+	(void)snprintf(dispatcher, sizeof(dispatcher), "%s", r->options.dispatcher);
+	options_done(&r->options);
+	r->options.state = strdup(state);
+	r->options.dispatcher = strdup(dispatcher);
+	r->options.poll_ms = POLL_MS_DEFAULT;
+	if (strchr(place, ':'))
+		assert_int_equal(options_add_repository(&r->options, place, &err), 0);
+	else
+		repository_is(r, place);
+	assert_true(observer_try(r, &err) < 0);
+	if (!strstr(err.text, cause) || !strstr(err.text, remedy))
+		fail_msg("%s", err.text);
+	assert_null(strchr(err.text, '\n'));
 }
 
 /* What the file of the only cursor holds. */
@@ -313,7 +342,8 @@ static inline void flush(struct rig *r)
 {
 	char id[OID_HEX + 2];
 
-	sh(r, "git -C work checkout -q --orphan flush-%zu && git -C work commit -q --allow-empty -m flush-%zu",
+	sh(r,
+	   "git -C work checkout -q --orphan flush-%zu && git -C work commit -q --allow-empty -m flush-%zu",
 	   r->count, r->count);
 	git_says(r, id, "-C work rev-parse HEAD");
 	push(r, "HEAD");
@@ -323,16 +353,8 @@ static inline void flush(struct rig *r)
 	wait_for(r, cursor_holds(r, id));
 }
 
-/* --- life ----------------------------------------------------------------------------------------- */
-
-static inline void repository_is(struct rig *r, const char *path)
-{
-	char full[200];
-	struct error err = {0};
-
-	(void)snprintf(full, sizeof(full), "%s/%s", r->dir, path);
-	assert_int_equal(options_add_repository(&r->options, full, &err), 0);
-}
+/* --- life
+ * ----------------------------------------------------------------------------------------- */
 
 static inline int rig_bare(void **state)
 {
@@ -377,6 +399,19 @@ static inline int rig_setup(void **state)
 	return 0;
 }
 
+static inline void rig_remove(const struct rig *r)
+{
+	const char *slash = strrchr(r->dir, '/');
+	char above[64];
+	owned_fd dir = -1;
+	struct error err = {0};
+
+	(void)snprintf(above, sizeof(above), "%.*s", (int)(slash - r->dir), r->dir);
+	dir = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (tree_remove(dir, slash + 1, &err) < 0)
+		print_message("%s is left: %s\n", r->dir, err.text);
+}
+
 static inline int rig_teardown(void **state)
 {
 	struct rig *r = *state;
@@ -385,11 +420,11 @@ static inline int rig_teardown(void **state)
 	dispatcher_stop(r);
 	event_base_free(r->base);
 	options_done(&r->options);
-	(void)tree_remove(AT_FDCWD, r->dir, NULL); /* scratch */
+	rig_remove(r);
 	free(r->told);
 	free(r);
 	return 0;
 }
 
-#define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+#define RIG_TEST(name)  cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 #define BARE_TEST(name) cmocka_unit_test_setup_teardown(name, rig_bare, rig_teardown)

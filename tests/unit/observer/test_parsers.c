@@ -6,8 +6,8 @@
 #include "observer/moves.h"
 #include "observer/remote.h"
 
-#define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define A    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define HEAD "cupel-cursor 1\nrepository /srv/a b.git\n"
 
 static int parse(const char *text, struct cursor *out, struct error *err)
@@ -17,7 +17,8 @@ static int parse(const char *text, struct cursor *out, struct error *err)
 
 static void a_cursor_comes_back_as_it_was_written(void **state)
 {
-	const char *text = HEAD "ref " A " refs/heads/a b\nref " B " refs/tags/v1\nseen " B "\nend 2 1\n";
+	const char *text =
+		HEAD "ref " A " refs/heads/a b\nref " B " refs/tags/v1\nseen " B "\nend 2 1\n";
 	owned_cursor c = {0};
 	owned_buffer out = {0};
 	struct error err = {0};
@@ -148,9 +149,10 @@ static void moves_come_head_first_and_deletions_last(void **state)
 
 static void the_file_says_what_the_options_say(void **state)
 {
-	const char *text = "state: /var/lib/x\ndispatcher: unix:/run/d\npoll: 5s\nbuild-head: true\n"
-			   "repositories:\n- {name: app, path: /srv/app.git, poll: 1m, refs: [refs/heads/*]}\n"
-			   "- url: https://host/lib.git\n";
+	const char *text =
+		"state: /var/lib/x\ndispatcher: unix:/run/d\npoll: 5s\nbuild-head: true\n"
+		"repositories:\n- {name: app, path: /srv/app.git, poll: 1m, refs: [refs/heads/*]}\n"
+		"- url: https://host/lib.git\n";
 	owned_options file = {0}, line = {0};
 	struct error err = {0};
 
@@ -189,7 +191,8 @@ static void what_the_file_may_not_say_is_told_by_place(void **state)
 		owned_options o = {0};
 		struct error err = {0};
 
-		assert_int_equal(options_parse("f", cases[i][0], strlen(cases[i][0]), &o, &err), -EINVAL);
+		assert_int_equal(options_parse("f", cases[i][0], strlen(cases[i][0]), &o, &err),
+				 -EINVAL);
 		if (!strstr(err.text, cases[i][1]) || strncmp(err.text, "f:", 2) != 0)
 			fail_msg("%s", err.text);
 	}

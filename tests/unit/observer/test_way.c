@@ -1,4 +1,5 @@
-/* What the dispatcher is told of a repository: every new commit, once, in order, whatever happens. */
+/* What the dispatcher is told of a repository: every new commit, once, in order, whatever happens.
+ */
 #include "rig.h"
 
 static void what_was_there_is_the_baseline(void **state)
@@ -66,9 +67,10 @@ static void a_thousand_commits_of_one_push_come_in_order(void **state)
 	char subject[20];
 
 	observer_up(r);
-	sh(r, "i=0; while [ $i -lt 1000 ]; do printf 'commit refs/heads/main\\ncommitter A <a@x> 1700000000 "
-	      "+0000\\ndata <<E\\nn%%d\\nE\\n' $i; [ $i -gt 0 ] || echo 'from refs/heads/main^0'; i=$((i+1)); "
-	      "done | git -C work fast-import --quiet");
+	sh(r,
+	   "i=0; while [ $i -lt 1000 ]; do printf 'commit refs/heads/main\\ncommitter A <a@x> 1700000000 "
+	   "+0000\\ndata <<E\\nn%%d\\nE\\n' $i; [ $i -gt 0 ] || echo 'from refs/heads/main^0'; i=$((i+1)); "
+	   "done | git -C work fast-import --quiet");
 	push(r, "main");
 	wait_events(r, 1000);
 	for (int i = 0; i < 1000; i++) {
@@ -85,9 +87,10 @@ static void parents_come_before_children_of_a_merge(void **state)
 	struct rig *r = *state;
 
 	observer_up(r);
-	sh(r, "cd work; git checkout -q -b side; git commit -q --allow-empty -m left; git checkout -q main; "
-	      "git commit -q --allow-empty -m right; git merge -q --no-ff -m merge side; git commit -q "
-	      "--allow-empty -m last");
+	sh(r,
+	   "cd work; git checkout -q -b side; git commit -q --allow-empty -m left; git checkout -q main; "
+	   "git commit -q --allow-empty -m right; git merge -q --no-ff -m merge side; git commit -q "
+	   "--allow-empty -m last");
 	push(r, "main");
 	wait_events(r, 4);
 	assert_string_equal(r->told[2].subject, "merge");
@@ -118,7 +121,8 @@ static void annotated_tags_mean_their_commit(void **state)
 
 	observer_up(r);
 	commit(r, "only tagged", id);
-	sh(r, "cd work; git tag -a -m inner inner; git tag -a -m outer outer inner; git tag tree HEAD^{tree}");
+	sh(r,
+	   "cd work; git tag -a -m inner inner; git tag -a -m outer outer inner; git tag tree HEAD^{tree}");
 	push(r, "outer tree");
 	wait_events(r, 1);
 	assert_string_equal(r->told[0].commit, id);
@@ -199,8 +203,9 @@ static void nested_branches_and_packed_refs_are_seen(void **state)
 	push(r, "main:refs/heads/a");
 	wait_for(r, was_told(r, two));
 	commit(r, "three", three);
-	sh(r, "git -C work push -q ../app.git main:refs/hidden/x; git -C app.git pack-refs --all; "
-	      "id=$(git -C work rev-parse HEAD); cd app.git; sed -i \"\\$a $id refs/heads/zz\" packed-refs");
+	sh(r,
+	   "git -C work push -q ../app.git main:refs/hidden/x; git -C app.git pack-refs --all; "
+	   "id=$(git -C work rev-parse HEAD); cd app.git; sed -i \"\\$a $id refs/heads/zz\" packed-refs");
 	wait_for(r, was_told(r, three));
 	flush(r);
 	assert_int_equal(r->count, 3);
@@ -211,8 +216,8 @@ static void working_directories_and_linked_ones_are_watched(void **state)
 	struct rig *r = *state;
 	char id[OID_HEX + 2];
 
-	sh(r, "git init -q -b main user; cd user; git config core.repositoryformatversion 1; git config "
-	      "extensions.worktreeConfig true; git commit -q --allow-empty -m base; git worktree add -q ../linked");
+	sh(r,
+	   "git init -q -b main user; cd user; git commit -q --allow-empty -m base; git worktree add -q ../linked");
 	options_done(&r->options);
 	r->options.state = strdup("");
 	(void)asprintf(&r->options.dispatcher, "unix:%s/socket", r->dir);
@@ -221,8 +226,9 @@ static void working_directories_and_linked_ones_are_watched(void **state)
 	r->options.poll_ms = 3600 * 1000;
 	repository_is(r, "linked");
 	observer_up(r);
-	sh(r, "cd user; git commit -q --allow-empty -m 'from the main one'; cd ../linked; git commit -q "
-	      "--allow-empty -m linked");
+	sh(r,
+	   "cd user; git commit -q --allow-empty -m 'from the main one'; cd ../linked; git commit -q "
+	   "--allow-empty -m linked");
 	git_says(r, id, "-C linked rev-parse HEAD");
 	wait_events(r, 2);
 	assert_true(was_told(r, id));
@@ -275,8 +281,9 @@ static void ids_that_gc_took_hide_nothing_and_break_nothing(void **state)
 	observer_up(r);
 	observer_down(r);
 	push(r, ":doomed");
-	sh(r, "git -C app.git reflog expire --all --expire=now; git -C app.git gc -q --prune=now; git -C work "
-	      "checkout -q main");
+	sh(r,
+	   "git -C app.git reflog expire --all --expire=now; git -C app.git gc -q --prune=now; git -C work "
+	   "checkout -q main");
 	commit(r, "next", id);
 	push(r, "main");
 	observer_up(r);
