@@ -49,6 +49,7 @@ static void what_is_no_address_is_told(void **state)
 		"box:-1",
 		"unix",
 		"http://box",
+		"[[x]",
 		"u@box:1",
 		"unix:/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
