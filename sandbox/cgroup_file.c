@@ -56,7 +56,7 @@ int cgroup_read_number(int dir, const char *file, uint64_t *out)
 
 int cgroup_read_key(int dir, const char *file, const char *key, uint64_t *out)
 {
-	char text[4096];
+	char text[4096] = "";
 	int rc = cgroup_read_text(dir, file, text, sizeof(text));
 	size_t length = strlen(key);
 

@@ -121,9 +121,9 @@ static int run(struct options *o, struct sandbox_outcome *outcome, struct error 
 /* What a person at the terminal must know; a plain failure speaks for itself. */
 static void explain(const struct sandbox_outcome *outcome)
 {
-	if (outcome->verdict != SANDBOX_PASSED && outcome->exit_code < 0)
-		(void)fprintf(stderr, "cupel-sandbox: %s\n", outcome->reason);
-	else if (outcome->limit)
+	bool own_failure = outcome->exit_code >= 0 && !outcome->limit;
+
+	if (outcome->verdict != SANDBOX_PASSED && !own_failure)
 		(void)fprintf(stderr, "cupel-sandbox: %s\n", outcome->reason);
 }
 

@@ -52,7 +52,7 @@ static int allow(int ruleset, const char *path, uint64_t access)
 static int allow_all(struct plan *plan, int ruleset, uint64_t writes)
 {
 	static const char *const writable[] = {SANDBOX_WORKTREE, "/tmp", "/var/tmp",
-					       "/home/" SANDBOX_USER};
+					       ("/home/" SANDBOX_USER)};
 
 	for (size_t i = 0; i < sizeof(writable) / sizeof(writable[0]); i++)
 		if (allow(ruleset, writable[i], writes) < 0)

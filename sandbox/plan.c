@@ -15,9 +15,9 @@
 
 static const char *const standard[] = {
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-	"HOME=/home/" SANDBOX_USER,
-	"USER=" SANDBOX_USER,
-	"LOGNAME=" SANDBOX_USER,
+	("HOME=/home/" SANDBOX_USER),
+	("USER=" SANDBOX_USER),
+	("LOGNAME=" SANDBOX_USER),
 	"SHELL=/bin/sh",
 	"TMPDIR=/tmp",
 	"LANG=C.UTF-8",
@@ -163,12 +163,9 @@ int plan_make(const struct sandbox_spec *spec, struct plan *plan, struct error *
 		rc = open_sources(spec, plan, err);
 	if (rc == 0)
 		rc = filter_get(spec->profile, any_lands_as_root(plan), &plan->filter, err);
-	if (rc == 0) {
-		plan->env = make_environment(spec->env);
-		if (!plan->env)
-			rc = error_set(err, ENOMEM, "plan the environment");
-	}
-	if (rc < 0) {
+	if (rc == 0 && !(plan->env = make_environment(spec->env)))
+		rc = error_set(err, ENOMEM, "plan the environment");
+	if (rc < 0 || !plan->env) {
 		plan_done(plan);
 		return rc;
 	}

@@ -115,7 +115,7 @@ int root_skeleton(struct plan *plan)
 {
 	static const char *const directories[] = {
 		"usr",  "etc", "proc",    "dev",  "dev/pts", "dev/shm",
-		"tmp",  "var", "var/tmp", "home", "run",     "home/" SANDBOX_USER,
+		"tmp",  "var", "var/tmp", "home", "run",     ("home/" SANDBOX_USER),
 		"root", "sys", "opt",     "mnt",  "srv",     "build"};
 	static const char *const links[][2] = {
 		{"/proc/self/fd", "dev/fd"},       {"/proc/self/fd/0", "dev/stdin"},
@@ -386,7 +386,7 @@ static const struct {
 	mode_t mode;
 } private_dirs[] = {
 	{"tmp", "tmp", 01777},     {"var-tmp", "var/tmp", 01777},
-	{"shm", "dev/shm", 01777}, {"home", "home/" SANDBOX_USER, 0700},
+	{"shm", "dev/shm", 01777}, {"home", ("home/" SANDBOX_USER), 0700},
 	{"build", "build", 0700},
 };
 
@@ -421,7 +421,7 @@ int root_worktree(struct plan *plan)
 {
 	if (plan->worktree.fd < 0)
 		return 0;
-	return attach(plan, fcntl(plan->worktree.fd, F_DUPFD_CLOEXEC, 3), SANDBOX_WORKTREE + 1);
+	return attach(plan, fcntl(plan->worktree.fd, F_DUPFD_CLOEXEC, 3), &SANDBOX_WORKTREE[1]);
 }
 
 int root_binds(struct plan *plan)

@@ -563,7 +563,7 @@ int sandbox_run(const struct sandbox_spec *spec, struct sandbox_outcome *out, st
 	struct error own = {0};
 	int rc = sandbox_start(spec, &s, &own);
 
-	if (rc < 0) {
+	if (!s) {
 		refused(&own, out);
 		if (err)
 			*err = own;
