@@ -13,7 +13,8 @@
 /* Unpacks and checks the payload: lengths (names at most MESSAGE_NAME_MAX, text MESSAGE_TEXT_MAX),
  * ids that are not 0, commit ids of 40 or 64 lower-case hex digits, enums in range, no control
  * characters in names and refs, UTF-8 everywhere, required submessages there. Text for people
- * (subjects, authors, reasons) is never refused but put right by text_mend(). The result is freed with message_free().
+ * (subjects, authors, reasons) is never refused but put right by text_mend(); fields that aren't
+ * known are dropped. The result is freed with message_free().
  * -EBADMSG and a sentence otherwise; -ENOTSUP for a type that isn't known or is raw. */
 int message_unpack(const struct frame *frame, ProtobufCMessage **out, struct error *err);
 void message_free(ProtobufCMessage *m);
