@@ -96,7 +96,8 @@ static int serve(const struct settings *s, struct error *err)
 	struct runner *r = NULL;
 	int rc = git_start(err);
 
-	(void)sandbox_can(); /* it opens what its children need as well */
+	(void)sandbox_can(); /* both open what the supervisors need as well */
+	sandbox_prepare();
 	if (rc == 0)
 		rc = supervisor_prepare(err);
 	if (rc < 0)
