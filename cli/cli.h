@@ -7,12 +7,12 @@
 #include "cli/terminal.h"
 #include "proto/message.h"
 
-/* Exit statuses beside 0 to 5, which are verdicts (format.h): those of sysexits(3), so that no failure
- * is ever taken for a verdict. */
-#define STATUS_USAGE	   64
+/* Exit statuses beside 0 to 5, which are verdicts (format.h): those of sysexits(3), so that no
+ * failure is ever taken for a verdict. */
+#define STATUS_USAGE       64
 #define STATUS_NOT_THERE   66 /* no such run, job, repository */
 #define STATUS_UNAVAILABLE 69 /* no dispatcher, or the connection was lost */
-#define STATUS_FAILED	   70
+#define STATUS_FAILED      70
 #define STATUS_FORBIDDEN   77
 
 struct cli {

@@ -15,14 +15,14 @@ struct client {
 	struct link_token token;
 	bool has_token;
 	struct dial_options options;
-	char address[512];  /* for people */
-	bool up, over;	    /* welcomed; refused or lost */
-	bool late;	    /* the deadline struck */
-	struct error why;   /* of `over` */
+	char address[512]; /* for people */
+	bool up, over;     /* welcomed; refused or lost */
+	bool late;         /* the deadline struck */
+	struct error why;  /* of `over` */
 	client_handler handler;
 	void *context;
 	struct error *err; /* of the stream under way */
-	int rc;		   /* of the stream under way: 1 while it goes on */
+	int rc;            /* of the stream under way: 1 while it goes on */
 };
 
 int client_address(const struct cli *cli, char *out, size_t size, const char **file,
@@ -50,7 +50,8 @@ int client_address(const struct cli *cli, char *out, size_t size, const char **f
 	return 0;
 }
 
-/* --- what the connection tells ---------------------------------------------------------------------- */
+/* --- what the connection tells
+ * ---------------------------------------------------------------------- */
 
 static void stop(struct client *c)
 {
@@ -98,8 +99,8 @@ static int told_error(const struct frame *frame, struct error *err)
 
 	if (rc < 0)
 		return rc;
-	rc = error_say(err, ((Cupel__Error *)m)->code ? (int)((Cupel__Error *)m)->code : EPROTO, "%s",
-		       ((Cupel__Error *)m)->text);
+	rc = error_say(err, ((Cupel__Error *)m)->code ? (int)((Cupel__Error *)m)->code : EPROTO,
+		       "%s", ((Cupel__Error *)m)->text);
 	message_free(m);
 	return rc;
 }
@@ -128,7 +129,8 @@ static void on_deadline(evutil_socket_t fd, short events, void *context)
 	stop(c);
 }
 
-/* --- opening ---------------------------------------------------------------------------------------- */
+/* --- opening
+ * ---------------------------------------------------------------------------------------- */
 
 static int read_address(struct client *c, const struct cli *cli, struct error *err)
 {
@@ -157,10 +159,11 @@ static int prepare(struct client *c, const struct cli *cli, Cupel__Role role, st
 	if (rc < 0)
 		return rc;
 	if (!local && !c->has_token)
-		return error_say(err, EACCES,
-				 "%s can only be asked with a token: --token FILE (`cupel enroll NAME "
-				 "--role submitter`, where the dispatcher runs, makes one)",
-				 c->address);
+		return error_say(
+			err, EACCES,
+			"%s can only be asked with a token: --token FILE (`cupel enroll NAME "
+			"--role submitter`, where the dispatcher runs, makes one)",
+			c->address);
 	c->options.token = local ? NULL : &c->token;
 	c->options.role = role;
 	c->options.name = local ? "cupel" : c->token.name;
@@ -187,7 +190,8 @@ static int dial(struct client *c, bool once, int64_t patience_ms, struct error *
 	if (rc < 0)
 		return rc;
 	(void)event_add(c->deadline, &patience); /* without memory it waits longer */
-	while (!c->up && !c->over && !c->late && event_base_loop(c->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0)
+	while (!c->up && !c->over && !c->late &&
+	       event_base_loop(c->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0)
 		;
 	(void)event_del(c->deadline); /* it is ours */
 	return c->up ? 0 : -ENOTCONN;
@@ -208,10 +212,11 @@ static int no_dispatcher(const struct client *c, struct error *err)
 {
 	if (c->why.code == EACCES)
 		return error_say(err, EACCES, "%s", c->why.text);
-	return error_say(err, ENOTCONN,
-			 "no dispatcher at %s: %s. Start one with `cupel up REPO`, or name another with "
-			 "--dispatcher",
-			 c->address, cause(c));
+	return error_say(
+		err, ENOTCONN,
+		"no dispatcher at %s: %s. Start one with `cupel up REPO`, or name another with "
+		"--dispatcher",
+		c->address, cause(c));
 }
 
 int client_open(const struct cli *cli, Cupel__Role role, struct client **out, struct error *err)
@@ -254,12 +259,13 @@ struct event_base *client_base(const struct client *c)
 	return c->base;
 }
 
-/* --- asking ----------------------------------------------------------------------------------------- */
+/* --- asking
+ * ----------------------------------------------------------------------------------------- */
 
 static int lost(const struct client *c, struct error *err)
 {
-	return error_say(err, ENOTCONN, "the connection to the dispatcher at %s was lost: %s", c->address,
-			 cause(c));
+	return error_say(err, ENOTCONN, "the connection to the dispatcher at %s was lost: %s",
+			 c->address, cause(c));
 }
 
 static int converse(struct client *c, uint8_t type, const ProtobufCMessage *request,

@@ -23,8 +23,8 @@ OWNED(client)
 int client_again(struct client *c, struct error *err);
 #define CLIENT_PATIENCE_MS 60000
 
-/* One answer, of type `answer`, owned by the caller. What the dispatcher refuses is an error with its
- * words; -ENOTCONN: the connection is lost. */
+/* One answer, of type `answer`, owned by the caller. What the dispatcher refuses is an error with
+ * its words; -ENOTCONN: the connection is lost. */
 int client_ask(struct client *c, uint8_t type, const ProtobufCMessage *request, uint8_t answer,
 	       ProtobufCMessage **out, struct error *err);
 

@@ -13,10 +13,10 @@
 
 /* In the order in which help tells them. */
 const struct command *const commands[] = {
-	&command_up,	 &command_submit, &command_list,    &command_show,  &command_wait,
-	&command_log,	 &command_why,	  &command_cancel,  &command_retry, &command_runners,
+	&command_up,     &command_submit, &command_list,    &command_show,  &command_wait,
+	&command_log,    &command_why,    &command_cancel,  &command_retry, &command_runners,
 	&command_limits, &command_drain,  &command_enroll,  &command_lint,  &command_run,
-	&command_doctor, &command_help,	  &command_version,
+	&command_doctor, &command_help,   &command_version,
 };
 const size_t commands_count = sizeof(commands) / sizeof(commands[0]);
 
@@ -28,7 +28,8 @@ const struct command *command_find(const char *name)
 	return NULL;
 }
 
-/* --- what every command needs ------------------------------------------------------------------------ */
+/* --- what every command needs
+ * ------------------------------------------------------------------------ */
 
 int cli_fail(struct cli *cli, const struct error *err)
 {
@@ -59,7 +60,7 @@ int cli_usage(struct cli *cli, const struct command *command, const struct error
 	(void)error_say(&full, EINVAL, "%s%s See `cupel help%s%s`", err->text,
 			length && err->text[length - 1] == '?' ? "" : ".", command ? " " : "",
 			command ? command->name : ""); /* it is the text that counts */
-	(void)cli_fail(cli, &full);		       /* as wrong usage */
+	(void)cli_fail(cli, &full);                    /* as wrong usage */
 	return STATUS_USAGE;
 }
 
@@ -109,7 +110,8 @@ int cli_default_state(char *out, size_t size, struct error *err)
 	return 0;
 }
 
-/* --- from words to a command -------------------------------------------------------------------------- */
+/* --- from words to a command
+ * -------------------------------------------------------------------------- */
 
 static const struct option_row help_rows[] = {
 	{"help", 'h', OPTION_FLAG, NULL, "tell about this command", offsetof(struct cli, help)},
@@ -135,7 +137,8 @@ static int check_words(const struct command *command, const struct cli *cli, str
 				 command->synopsis);
 	if (cli->words.count > command->words_max)
 		return error_say(err, EINVAL, "\"%s\" is one word too many: cupel %s %s",
-				 cli->words.at[command->words_max], command->name, command->synopsis);
+				 cli->words.at[command->words_max], command->name,
+				 command->synopsis);
 	return 0;
 }
 
@@ -179,8 +182,9 @@ static int unknown_command(struct cli *cli, const char *name)
 	for (size_t i = 0; i < commands_count; i++)
 		names[i] = commands[i]->name;
 	nearest = options_nearest(name, names, commands_count);
-	(void)error_say(&err, EINVAL, "there is no %s %s%s%s%s", *name == '-' ? "option" : "command", name,
-			nearest ? "; is it " : "", nearest ? nearest : "", nearest ? "?" : "");
+	(void)error_say(&err, EINVAL, "there is no %s %s%s%s%s",
+			*name == '-' ? "option" : "command", name, nearest ? "; is it " : "",
+			nearest ? nearest : "", nearest ? "?" : "");
 	return cli_usage(cli, NULL, &err);
 }
 
@@ -191,7 +195,7 @@ int cli_main(int argc, char **argv)
 	const struct command *command;
 
 	(void)setlocale(LC_CTYPE, "C.UTF-8"); /* widths of characters; without it they are all 1 */
-	(void)signal(SIGPIPE, SIG_IGN);	      /* terminal_write() does what it would have done */
+	(void)signal(SIGPIPE, SIG_IGN);       /* terminal_write() does what it would have done */
 	terminal_open(&cli.out, STDOUT_FILENO);
 	terminal_open(&cli.err, STDERR_FILENO);
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)

@@ -17,7 +17,8 @@ static void on_up(void *context, const Cupel__Welcome *welcome)
 	Cupel__FollowRequest wish = CUPEL__FOLLOW_REQUEST__INIT;
 
 	(void)welcome;
-	(void)link_send(dial_link(c->dial), FRAME_FOLLOW, &wish.base); /* a link that is over tells so */
+	(void)link_send(dial_link(c->dial), FRAME_FOLLOW,
+			&wish.base); /* a link that is over tells so */
 }
 
 static void on_frame(void *context, const struct frame *frame)
@@ -46,8 +47,9 @@ int console_new(struct event_base *base, const char *address, const struct termi
 {
 	static const struct dial_callbacks callbacks = {
 		.up = on_up, .frame = on_frame, .down = on_down, .refused = on_down};
-	struct dial_options options = {
-		.role = CUPEL__ROLE__ROLE_READER, .name = "cupel-up", .software = "cupel " CUPEL_VERSION};
+	struct dial_options options = {.role = CUPEL__ROLE__ROLE_READER,
+				       .name = "cupel-up",
+				       .software = "cupel " CUPEL_VERSION};
 	owned(console) *c = calloc(1, sizeof(*c));
 	int rc;
 

@@ -15,7 +15,7 @@
 #define BACKOFF_MIN_MS 500
 #define BACKOFF_MAX_MS 30000
 #define LONG_LIFE_MS   60000 /* who lived so long begins again with the shortest wait */
-#define STOP_MS	       15000 /* a runner freezes and hands over its jobs, a dispatcher commits */
+#define STOP_MS        15000 /* a runner freezes and hands over its jobs, a dispatcher commits */
 #define LAST_LINES     5     /* told when it dies */
 #define LINE_MAX_      1024  /* bytes; what is longer is cut */
 #define WORDS_MAX      2048
@@ -25,7 +25,7 @@ struct daemon {
 	struct daemon_options options;
 	const struct daemon_callbacks *callbacks;
 	void *context;
-	pid_t pid;  /* 0: it doesn't run */
+	pid_t pid;                /* 0: it doesn't run */
 	int pidfd, output, ready; /* -1 unless open */
 	struct event *on_end, *on_output, *on_ready, *timer;
 	bool started, stopping;
@@ -37,14 +37,16 @@ struct daemon {
 	unsigned last_count;
 };
 
-/* --- its lines --------------------------------------------------------------------------------------- */
+/* --- its lines
+ * --------------------------------------------------------------------------------------- */
 
 /* What log.h writes begins with a time; "info" and "debug" are for who asks for them. */
 static bool is_quiet(const char *line)
 {
 	const char *bracket = strstr(line, "]");
 
-	return bracket && (strncmp(bracket, "] info: ", 8) == 0 || strncmp(bracket, "] debug: ", 9) == 0);
+	return bracket &&
+	       (strncmp(bracket, "] info: ", 8) == 0 || strncmp(bracket, "] debug: ", 9) == 0);
 }
 
 static void end_line(struct daemon *d)
@@ -54,7 +56,8 @@ static void end_line(struct daemon *d)
 	d->line[d->line_length] = '\0';
 	d->line_length = 0;
 	if (!is_quiet(d->line))
-		(void)snprintf(d->last[d->last_count++ % LAST_LINES], LINE_MAX_, "%s", d->line); /* fits */
+		(void)snprintf(d->last[d->last_count++ % LAST_LINES], LINE_MAX_, "%s",
+			       d->line); /* fits */
 	if (d->options.verbose || (d->started && !d->stopping && !is_quiet(d->line)))
 		d->callbacks->said(d->context, d, d->line);
 }
@@ -96,7 +99,8 @@ static void output_event(evutil_socket_t fd, short what, void *context)
 	(void)read_output(context); /* it comes again while there is more */
 }
 
-/* --- readiness and the end ---------------------------------------------------------------------------- */
+/* --- readiness and the end
+ * ---------------------------------------------------------------------------- */
 
 static void ready_event(evutil_socket_t fd, short what, void *context)
 {
@@ -124,7 +128,8 @@ static void tell_end(struct daemon *d, int status)
 	else
 		used = snprintf(how, sizeof(how), "exit status %d", WEXITSTATUS(status));
 	for (unsigned i = first; i < d->last_count && used > 0 && (size_t)used < sizeof(how); i++)
-		used += snprintf(how + used, sizeof(how) - (size_t)used, "\n%s", d->last[i % LAST_LINES]);
+		used += snprintf(how + used, sizeof(how) - (size_t)used, "\n%s",
+				 d->last[i % LAST_LINES]);
 	d->callbacks->ended(d->context, d, d->started, how);
 }
 
@@ -143,7 +148,8 @@ static void end_event(evutil_socket_t fd, short what, void *context)
 	drop(&d->on_ready, &d->ready);
 	while (d->output >= 0 && read_output(d))
 		;
-	drop(&d->on_output, &d->output); /* what it forked may go on and write nothing of use to us */
+	drop(&d->on_output,
+	     &d->output); /* what it forked may go on and write nothing of use to us */
 	end_line(d);
 	tell_end(d, status); /* may start it again */
 }
@@ -164,7 +170,8 @@ static void timer_event(evutil_socket_t fd, short what, void *context)
 		d->callbacks->ended(d->context, d, true, err.text);
 }
 
-/* --- starting ----------------------------------------------------------------------------------------- */
+/* --- starting
+ * ----------------------------------------------------------------------------------------- */
 
 /* The child: its output to us, its end with ours, the terminal's ^C only to us. */
 static void become(const struct daemon *d, const char *path, int output, int ready, pid_t parent)
@@ -176,7 +183,7 @@ static void become(const struct daemon *d, const char *path, int output, int rea
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL); /* can't fail for this signal */
-	(void)setpgid(0, 0);		/* then ^C reaches it too, and it stops a little early */
+	(void)setpgid(0, 0);            /* then ^C reaches it too, and it stops a little early */
 	if (prctl(PR_SET_PDEATHSIG, d->options.orphaned) < 0 || getppid() != parent)
 		_exit(1);
 	if (dup2(output, STDERR_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
@@ -236,7 +243,8 @@ int daemon_start(struct daemon *d, struct error *err)
 		return error_set(err, errno, "start %s", d->options.name);
 	}
 	d->pidfd = (int)syscall(SYS_pidfd_open, d->pid, 0);
-	if (d->pidfd < 0 || fd_set_nonblocking(d->output) < 0 || fcntl(d->pidfd, F_SETFD, FD_CLOEXEC) < 0)
+	if (d->pidfd < 0 || fd_set_nonblocking(d->output) < 0 ||
+	    fcntl(d->pidfd, F_SETFD, FD_CLOEXEC) < 0)
 		return error_set(err, errno, "watch %s", d->options.name);
 	return listen_to(d, err);
 }
@@ -249,7 +257,8 @@ uint64_t daemon_start_later(struct daemon *d)
 		d->wait_ms = BACKOFF_MIN_MS;
 	else
 		d->wait_ms = d->wait_ms * 2 < BACKOFF_MAX_MS ? d->wait_ms * 2 : BACKOFF_MAX_MS;
-	after = (struct timeval){(time_t)(d->wait_ms / 1000), (suseconds_t)(d->wait_ms % 1000 * 1000)};
+	after = (struct timeval){(time_t)(d->wait_ms / 1000),
+				 (suseconds_t)(d->wait_ms % 1000 * 1000)};
 	(void)event_add(d->timer, &after); /* an event that was added before has its memory */
 	return d->wait_ms;
 }
@@ -262,11 +271,12 @@ void daemon_stop(struct daemon *d)
 	(void)event_del(d->timer); /* it is ours */
 	if (!d->pid)
 		return;
-	(void)kill(d->pid, SIGTERM);	      /* it is our child: it is there */
+	(void)kill(d->pid, SIGTERM);          /* it is our child: it is there */
 	(void)event_add(d->timer, &patience); /* an event that was added before has its memory */
 }
 
-/* --- life --------------------------------------------------------------------------------------------- */
+/* --- life
+ * --------------------------------------------------------------------------------------------- */
 
 int daemon_new(struct event_base *base, const struct daemon_options *options,
 	       const struct daemon_callbacks *callbacks, void *context, struct daemon **out,
@@ -292,7 +302,7 @@ int daemon_new(struct event_base *base, const struct daemon_options *options,
 void daemon_free(struct daemon *d)
 {
 	if (d->pid) {
-		(void)kill(d->pid, SIGKILL);	   /* it is our child: it is there */
+		(void)kill(d->pid, SIGKILL);    /* it is our child: it is there */
 		(void)waitpid(d->pid, NULL, 0); /* it was killed */
 	}
 	drop(&d->on_end, &d->pidfd);

@@ -25,8 +25,8 @@ struct daemon_callbacks {
 struct daemon_options {
 	const char *name;
 	char *const *argv;
-	bool verbose;	/* every line is worth seeing */
-	int orphaned;	/* the signal that it gets when we die: it goes, too */
+	bool verbose; /* every line is worth seeing */
+	int orphaned; /* the signal that it gets when we die: it goes, too */
 };
 
 int daemon_new(struct event_base *base, const struct daemon_options *options,
@@ -40,7 +40,8 @@ bool daemon_running(const struct daemon *d);
 
 /* Starts it now. */
 int daemon_start(struct daemon *d, struct error *err);
-/* Starts it after a while, which doubles each time unless it lived long; the milliseconds until then. */
+/* Starts it after a while, which doubles each time unless it lived long; the milliseconds until
+ * then. */
 uint64_t daemon_start_later(struct daemon *d);
 /* Asks it to end; kills it when it doesn't. */
 void daemon_stop(struct daemon *d);

@@ -11,8 +11,9 @@
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 
-#define OUTPUT_MAX 4096		      /* bytes that are shown of a program */
-#define DISK_LEAST ((uint64_t)1 << 30) /* bytes free for state: below, jobs and logs soon have no room */
+#define OUTPUT_MAX 4096 /* bytes that are shown of a program */
+#define DISK_LEAST                                                                                 \
+	((uint64_t)1 << 30) /* bytes free for state: below, jobs and logs soon have no room */
 
 struct finding {
 	const char *name;
@@ -20,7 +21,8 @@ struct finding {
 	struct buffer text;
 };
 
-/* --- asking programs -------------------------------------------------------------------------------- */
+/* --- asking programs
+ * -------------------------------------------------------------------------------- */
 
 static int start(const char *path, const char *argument, int *out)
 {
@@ -65,7 +67,8 @@ static bool ask(const char *path, const char *argument, struct buffer *text)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/* --- the checks ------------------------------------------------------------------------------------- */
+/* --- the checks
+ * ------------------------------------------------------------------------------------- */
 
 static bool check_dispatcher(struct cli *cli, struct buffer *text)
 {
@@ -83,8 +86,9 @@ static bool check_dispatcher(struct cli *cli, struct buffer *text)
 	for (size_t i = 0; i < ((Cupel__RunnerList *)m)->n_runners; i++)
 		there += ((Cupel__RunnerList *)m)->runners[i]->connected;
 	message_free(m);
-	(void)buffer_printf(text, "it answers, and has %zu runner%s%s", there, there == 1 ? "" : "s",
-			    there ? "" : ": nothing will run until one joins"); /* less without memory */
+	(void)buffer_printf(
+		text, "it answers, and has %zu runner%s%s", there, there == 1 ? "" : "s",
+		there ? "" : ": nothing will run until one joins"); /* less without memory */
 	return there > 0;
 }
 
@@ -102,7 +106,8 @@ static bool check_sandbox(struct cli *cli, struct buffer *text)
 
 static bool check_programs(struct cli *cli, struct buffer *text)
 {
-	static const char *const programs[] = {"cupel-dispatcher", "cupel-runner", "cupel-observer"};
+	static const char *const programs[] = {"cupel-dispatcher", "cupel-runner",
+					       "cupel-observer"};
 	struct error err = {0};
 
 	(void)cli;
@@ -154,12 +159,16 @@ static const struct {
 	const char *name;
 	bool (*check)(struct cli *cli, struct buffer *text);
 } checks[] = {
-	{"dispatcher", check_dispatcher}, {"programs", check_programs}, {"sandbox", check_sandbox},
-	{"disk", check_disk},		  {"git", check_git},
+	{"dispatcher", check_dispatcher},
+	{"programs", check_programs},
+	{"sandbox", check_sandbox},
+	{"disk", check_disk},
+	{"git", check_git},
 };
 #define CHECKS (sizeof(checks) / sizeof(checks[0]))
 
-/* --- telling ---------------------------------------------------------------------------------------- */
+/* --- telling
+ * ---------------------------------------------------------------------------------------- */
 
 /* Its lines, each behind the first indented. */
 static int put_lines(struct buffer *out, const char *text)

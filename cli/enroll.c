@@ -12,7 +12,8 @@ struct values {
 static const struct option_row rows[] = {
 	{"role", 0, OPTION_TEXT, "ROLE", "runner, observer, submitter, reader or admin",
 	 offsetof(struct values, role)},
-	{"revoke", 0, OPTION_FLAG, NULL, "make its token worthless", offsetof(struct values, revoke)},
+	{"revoke", 0, OPTION_FLAG, NULL, "make its token worthless",
+	 offsetof(struct values, revoke)},
 };
 
 static int print(struct cli *cli, const Cupel__Token *token)

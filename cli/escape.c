@@ -5,8 +5,8 @@
 #include <string.h>
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD, for bytes that are no UTF-8 */
-#define ESC	    0x1b
-#define BEL	    0x07
+#define ESC         0x1b
+#define BEL         0x07
 
 int escape_text(struct buffer *out, const char *text)
 {
@@ -23,7 +23,8 @@ int escape_text(struct buffer *out, const char *text)
 
 			n = n > 0 ? n : 1;
 			for (int i = 0; i < n && rc == 0; i++)
-				rc = buffer_printf(out, plain ? "%c" : "\\x%02x", bytes[at + (size_t)i]);
+				rc = buffer_printf(out, plain ? "%c" : "\\x%02x",
+						   bytes[at + (size_t)i]);
 		} else if (utf8_is_control(c)) {
 			rc = buffer_printf(out, "\\u%04x", c);
 		} else {
@@ -43,7 +44,8 @@ char *escape_new(const char *text)
 	return buffer_take(&b);
 }
 
-/* --- a log on a terminal ------------------------------------------------------------------------ */
+/* --- a log on a terminal ------------------------------------------------------------------------
+ */
 
 static void hold(struct filter *f, uint8_t byte)
 {
@@ -198,7 +200,8 @@ static size_t plain_run(const uint8_t *bytes, size_t length)
 {
 	size_t n = 0;
 
-	while (n < length && ((bytes[n] >= 0x20 && bytes[n] < 0x7f) || bytes[n] == '\n' || bytes[n] == '\t'))
+	while (n < length &&
+	       ((bytes[n] >= 0x20 && bytes[n] < 0x7f) || bytes[n] == '\n' || bytes[n] == '\t'))
 		n++;
 	return n;
 }

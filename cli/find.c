@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE		200   /* runs in one answer */
-#define LOOK_BACK	10000 /* runs, for a commit */
-#define PREFIX_LEAST	4     /* digits of a commit that mean something */
-#define NUMBER_DIGITS	12    /* a longer one is a commit without letters */
+#define PAGE          200   /* runs in one answer */
+#define LOOK_BACK     10000 /* runs, for a commit */
+#define PREFIX_LEAST  4     /* digits of a commit that mean something */
+#define NUMBER_DIGITS 12    /* a longer one is a commit without letters */
 
 uint64_t find_number(const char *word)
 {
@@ -25,8 +25,8 @@ bool find_is_commit(const char *word)
 }
 
 /* Looks through one page; the number of runs in it, and *before moves to the next one. */
-static int look(struct client *c, const char *commit, uint32_t limit, uint64_t *before, uint64_t *run,
-		struct error *err)
+static int look(struct client *c, const char *commit, uint32_t limit, uint64_t *before,
+		uint64_t *run, struct error *err)
 {
 	Cupel__List wish = CUPEL__LIST__INIT;
 	ProtobufCMessage *m;
@@ -65,7 +65,8 @@ static int find_commit(struct client *c, const char *commit, uint64_t *run, stru
 		return 0;
 	if (!*commit)
 		return error_say(err, ENOENT, "there is no run yet: `cupel submit` makes one");
-	return error_say(err, ENOENT, "none of the last %d runs is of a commit %s; see `cupel list`", seen,
+	return error_say(err, ENOENT,
+			 "none of the last %d runs is of a commit %s; see `cupel list`", seen,
 			 commit);
 }
 
@@ -78,8 +79,9 @@ int find_run(struct client *c, const char *word, uint64_t *run, struct error *er
 		return find_commit(c, "", run, err);
 	if (find_is_commit(word))
 		return find_commit(c, word, run, err);
-	return error_say(err, ENOENT,
-			 "\"%s\" is no run: it has a number, or name it by at least %d digits of its "
-			 "commit, or `latest`",
-			 word, PREFIX_LEAST);
+	return error_say(
+		err, ENOENT,
+		"\"%s\" is no run: it has a number, or name it by at least %d digits of its "
+		"commit, or `latest`",
+		word, PREFIX_LEAST);
 }

@@ -16,7 +16,7 @@ void format_age(int64_t now_ms, uint64_t then_ms, char out[FORMAT_SHORT])
 		uint64_t below, unit;
 		char letter;
 	} steps[] = {
-		{MINUTE, SECOND, 's'}, {HOUR, MINUTE, 'm'},	{DAY, HOUR, 'h'},
+		{MINUTE, SECOND, 's'}, {HOUR, MINUTE, 'm'},       {DAY, HOUR, 'h'},
 		{14 * DAY, DAY, 'd'},  {365 * DAY, 7 * DAY, 'w'}, {UINT64_MAX, 365 * DAY, 'y'},
 	};
 	uint64_t ms = now_ms > 0 && (uint64_t)now_ms > then_ms ? (uint64_t)now_ms - then_ms : 0;
@@ -69,7 +69,8 @@ const char *format_run_ref(const Cupel__Run *run)
 {
 	if (*run->ref)
 		return format_ref(run->ref);
-	return *run->revision && strcmp(run->revision, run->commit) != 0 ? format_ref(run->revision) : "-";
+	return *run->revision && strcmp(run->revision, run->commit) != 0 ? format_ref(run->revision)
+									 : "-";
 }
 
 /* The furthest that any of its jobs has come. */

@@ -9,7 +9,8 @@
 
 #define FORMAT_SHORT 32 /* bytes: room for any of the short forms */
 
-/* How long ago, roughly: "now", "12s", "3m", "5h", "2d", "6w", "3y". Clocks may differ: the future is "now". */
+/* How long ago, roughly: "now", "12s", "3m", "5h", "2d", "6w", "3y". Clocks may differ: the future
+ * is "now". */
 void format_age(int64_t now_ms, uint64_t then_ms, char out[FORMAT_SHORT]);
 
 /* "1", "1.5", "0.25": thousandths. */
@@ -31,6 +32,6 @@ const char *format_run_ref(const Cupel__Run *run);
 const char *format_run_word(const Cupel__Run *run);
 const char *format_job_word(const Cupel__Job *job);
 
-/* The exit status that tells a verdict to scripts: 0 passed, 1 failed, 2 errored, 3 timed_out, 4 killed,
- * 5 cancelled or superseded. */
+/* The exit status that tells a verdict to scripts: 0 passed, 1 failed, 2 errored, 3 timed_out, 4
+ * killed, 5 cancelled or superseded. */
 int format_exit_status(Cupel__Verdict verdict);

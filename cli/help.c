@@ -28,9 +28,10 @@ static int put_options(struct buffer *out, const struct option_row *rows, size_t
 int help_command(struct cli *cli, const struct command *command)
 {
 	owned_buffer out = {0};
-	int rc = buffer_printf(&out, "usage: cupel %s %s\n\n%s\n%s%s%s", command->name, command->synopsis,
-			       command->summary, command->details ? "\n" : "",
-			       command->details ? command->details : "", command->details ? "\n" : "");
+	int rc = buffer_printf(&out, "usage: cupel %s %s\n\n%s\n%s%s%s", command->name,
+			       command->synopsis, command->summary, command->details ? "\n" : "",
+			       command->details ? command->details : "",
+			       command->details ? "\n" : "");
 
 	if (rc == 0)
 		rc = buffer_append(&out, "\n", 1);
@@ -44,23 +45,24 @@ int help_command(struct cli *cli, const struct command *command)
 static int help_all(struct cli *cli)
 {
 	owned_buffer out = {0};
-	int rc = buffer_printf(&out,
-			       "usage: cupel COMMAND [WORD]... [OPTION]...\n"
-			       "\n"
-			       "Tests every commit of your repositories, each in a sandbox of its own.\n"
-			       "\n");
+	int rc = buffer_printf(
+		&out, "usage: cupel COMMAND [WORD]... [OPTION]...\n"
+		      "\n"
+		      "Tests every commit of your repositories, each in a sandbox of its own.\n"
+		      "\n");
 
 	for (size_t i = 0; i < commands_count && rc == 0; i++)
 		rc = buffer_printf(&out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
 	if (rc == 0)
-		rc = buffer_printf(&out,
-				   "\n"
-				   "`cupel help COMMAND` tells more. The dispatcher is the one that `cupel up`\n"
-				   "started on this box, or --dispatcher unix:PATH|HOST:PORT, or CUPEL_DISPATCHER.\n"
-				   "\n"
-				   "Exit status: 0 done; of wait, submit --wait and run the verdict: 0 passed,\n"
-				   "1 failed, 2 errored, 3 timed_out, 4 killed, 5 cancelled or superseded; 64 wrong\n"
-				   "usage, 66 no such thing, 69 no dispatcher, 70 it failed, 77 not allowed.\n");
+		rc = buffer_printf(
+			&out,
+			"\n"
+			"`cupel help COMMAND` tells more. The dispatcher is the one that `cupel up`\n"
+			"started on this box, or --dispatcher unix:PATH|HOST:PORT, or CUPEL_DISPATCHER.\n"
+			"\n"
+			"Exit status: 0 done; of wait, submit --wait and run the verdict: 0 passed,\n"
+			"1 failed, 2 errored, 3 timed_out, 4 killed, 5 cancelled or superseded; 64 wrong\n"
+			"usage, 66 no such thing, 69 no dispatcher, 70 it failed, 77 not allowed.\n");
 	return cli_print(cli, &out, rc < 0 ? STATUS_FAILED : 0);
 }
 

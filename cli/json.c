@@ -131,8 +131,9 @@ static json_t *message_json(const ProtobufCMessage *m)
 	if (m->descriptor == &cupel__usage__descriptor) {
 		const Cupel__Usage *u = (const Cupel__Usage *)m;
 
-		(void)json_object_set_new(object, "cpu_ms",
-					  json_integer((json_int_t)(u->cpu_user_ms + u->cpu_system_ms)));
+		(void)json_object_set_new(
+			object, "cpu_ms",
+			json_integer((json_int_t)(u->cpu_user_ms + u->cpu_system_ms)));
 	}
 	return object;
 }
@@ -160,7 +161,8 @@ char *json_of_checks(const struct json_check *checks, size_t count)
 		(void)json_object_set_new(check, "name", text_json(checks[i].name));
 		(void)json_object_set_new(check, "passed", json_boolean(checks[i].passed));
 		(void)json_object_set_new(check, "text", text_json(checks[i].text));
-		(void)json_array_append_new(list, check); /* the dump fails for want of memory, too */
+		(void)json_array_append_new(list,
+					    check); /* the dump fails for want of memory, too */
 	}
 	return dump(json_pack("{s:o}", "checks", list));
 }

@@ -1,8 +1,8 @@
 /* json.h - what is printed with --json: messages by the names of their fields in proto/cupel.proto,
  * so that the two never differ. Pure.
  *
- * Enums are words ("timed_out"; null for "none yet"), bytes are hex digits, `usage` also has cpu_ms,
- * the sum of its two. Text that isn't UTF-8 gets U+FFFD. One line, ASCII only. */
+ * Enums are words ("timed_out"; null for "none yet"), bytes are hex digits, `usage` also has
+ * cpu_ms, the sum of its two. Text that isn't UTF-8 gets U+FFFD. One line, ASCII only. */
 #pragma once
 
 #include <protobuf-c/protobuf-c.h>

@@ -9,16 +9,20 @@ struct values {
 
 static const struct option_row rows[] = {
 	{"slots", 0, OPTION_COUNT, "N", "jobs at a time", offsetof(struct values, slots)},
-	{"cpus", 0, OPTION_MILLI, "X", "processors of all jobs together", offsetof(struct values, cpus)},
-	{"memory", 0, OPTION_SIZE, "SIZE", "memory of all jobs together", offsetof(struct values, memory)},
+	{"cpus", 0, OPTION_MILLI, "X", "processors of all jobs together",
+	 offsetof(struct values, cpus)},
+	{"memory", 0, OPTION_SIZE, "SIZE", "memory of all jobs together",
+	 offsetof(struct values, memory)},
 	{"tasks", 0, OPTION_COUNT, "N", "processes and threads of all jobs together",
 	 offsetof(struct values, tasks)},
-	{"job-cpus", 0, OPTION_MILLI, "X", "processors of one job, at most", offsetof(struct values, job_cpus)},
+	{"job-cpus", 0, OPTION_MILLI, "X", "processors of one job, at most",
+	 offsetof(struct values, job_cpus)},
 	{"job-memory", 0, OPTION_SIZE, "SIZE", "memory of one job, at most",
 	 offsetof(struct values, job_memory)},
 	{"job-tasks", 0, OPTION_COUNT, "N", "processes and threads of one job, at most",
 	 offsetof(struct values, job_tasks)},
-	{"job-wall", 0, OPTION_TIME, "TIME", "time of one job, at most", offsetof(struct values, job_wall)},
+	{"job-wall", 0, OPTION_TIME, "TIME", "time of one job, at most",
+	 offsetof(struct values, job_wall)},
 };
 
 static uint32_t narrow(uint64_t value)
@@ -28,8 +32,8 @@ static uint32_t narrow(uint64_t value)
 
 static bool says_nothing(const struct values *v)
 {
-	return !v->slots && !v->cpus && !v->memory && !v->tasks && !v->job_cpus &&
-	       !v->job_memory && !v->job_tasks && !v->job_wall;
+	return !v->slots && !v->cpus && !v->memory && !v->tasks && !v->job_cpus && !v->job_memory &&
+	       !v->job_tasks && !v->job_wall;
 }
 
 static int run(struct cli *cli, void *values)
@@ -42,7 +46,8 @@ static int run(struct cli *cli, void *values)
 	struct error err = {0};
 
 	if (says_nothing(v)) {
-		(void)error_say(&err, EINVAL, "no limit was named; `cupel runners` shows them as they are");
+		(void)error_say(&err, EINVAL,
+				"no limit was named; `cupel runners` shows them as they are");
 		return cli_usage(cli, &command_limits, &err);
 	}
 	wish.runner = (char *)cli_word(cli, 0);
@@ -66,8 +71,9 @@ const struct command command_limits = {
 	.name = "limits",
 	.synopsis = "RUNNER",
 	.summary = "changes what a runner may use, while it works",
-	.details = "What isn't named stays as it is, and jobs that run keep what they were granted. It holds\n"
-		   "until the runner starts again: for good, write it into its runner.yml.",
+	.details =
+		"What isn't named stays as it is, and jobs that run keep what they were granted. It holds\n"
+		"until the runner starts again: for good, write it into its runner.yml.",
 	.options = rows,
 	.options_count = sizeof(rows) / sizeof(rows[0]),
 	.values_size = sizeof(struct values),

@@ -17,9 +17,11 @@ static const struct option_row rows[] = {
 	 offsetof(struct values, repository)},
 	{"ref", 0, OPTION_TEXT, "REF", "only of this branch, or refs/tags/NAME",
 	 offsetof(struct values, ref)},
-	{"live", 'l', OPTION_FLAG, NULL, "only those without a verdict", offsetof(struct values, live)},
+	{"live", 'l', OPTION_FLAG, NULL, "only those without a verdict",
+	 offsetof(struct values, live)},
 	{"limit", 'n', OPTION_COUNT, "N", "so many at most (20)", offsetof(struct values, limit)},
-	{"before", 0, OPTION_COUNT, "RUN", "only older ones than this", offsetof(struct values, before)},
+	{"before", 0, OPTION_COUNT, "RUN", "only older ones than this",
+	 offsetof(struct values, before)},
 };
 
 #define LIMIT 20
@@ -33,7 +35,9 @@ static int print(struct cli *cli, const Cupel__Runs *runs)
 	if (cli->json)
 		return cli_print_json(cli, &runs->base, 0);
 	if (runs->n_runs == 0)
-		return cli->out.tty && buffer_printf(&text, "no runs\n") == 0 ? cli_print(cli, &text, 0) : 0;
+		return cli->out.tty && buffer_printf(&text, "no runs\n") == 0
+			       ? cli_print(cli, &text, 0)
+			       : 0;
 	if (picture_runs(&p, runs, &text) == 0)
 		return cli_print(cli, &text, 0);
 	(void)error_set(&err, ENOMEM, "show the runs"); /* the code is for cli_fail */
@@ -45,7 +49,9 @@ static int full_ref(const char *ref, char out[MESSAGE_REF_MAX])
 {
 	const char *prefix = !*ref || strncmp(ref, "refs/", 5) == 0 ? "" : "refs/heads/";
 
-	return snprintf(out, MESSAGE_REF_MAX, "%s%s", prefix, ref) < MESSAGE_REF_MAX ? 0 : -ENAMETOOLONG;
+	return snprintf(out, MESSAGE_REF_MAX, "%s%s", prefix, ref) < MESSAGE_REF_MAX
+		       ? 0
+		       : -ENAMETOOLONG;
 }
 
 static int run(struct cli *cli, void *values)

@@ -12,9 +12,11 @@ struct values {
 };
 
 static const struct option_row rows[] = {
-	{"follow", 'f', OPTION_FLAG, NULL, "wait for what is still to come, until the job has ended",
+	{"follow", 'f', OPTION_FLAG, NULL,
+	 "wait for what is still to come, until the job has ended",
 	 offsetof(struct values, follow)},
-	{"attempt", 0, OPTION_COUNT, "N", "of this attempt, not the newest", offsetof(struct values, attempt)},
+	{"attempt", 0, OPTION_COUNT, "N", "of this attempt, not the newest",
+	 offsetof(struct values, attempt)},
 	{"raw", 0, OPTION_FLAG, NULL, "on a terminal too: every byte as the job wrote it",
 	 offsetof(struct values, raw)},
 };
@@ -55,7 +57,8 @@ static int on_log(struct reading *r, const struct frame *frame, struct error *er
 		return error_say(err, EBADMSG, "the dispatcher sent a log frame without a head");
 	if (head.offset != r->wish.offset)
 		return error_say(err, EBADMSG, "the dispatcher sent byte %llu of the log, not %llu",
-				 (unsigned long long)head.offset, (unsigned long long)r->wish.offset);
+				 (unsigned long long)head.offset,
+				 (unsigned long long)r->wish.offset);
 	r->wish.epoch = head.epoch; /* after a break: of the same attempt */
 	r->wish.offset += length;
 	return show(r, bytes, length, err) < 0 ? -err->code : 1;
@@ -112,12 +115,14 @@ static int read_job(struct cli *cli, struct client *c, const struct values *v, u
 	rc = read_log(c, &r, err);
 	buffer_clear(&r.shown);
 	if (filter_end(&r.filter, &r.shown) == 0 && r.shown.length)
-		(void)terminal_write(&cli->out, r.shown.data, r.shown.length); /* the log itself is out */
+		(void)terminal_write(&cli->out, r.shown.data,
+				     r.shown.length); /* the log itself is out */
 	buffer_done(&r.shown);
 	return rc;
 }
 
-/* --- which jobs ------------------------------------------------------------------------------------- */
+/* --- which jobs
+ * ------------------------------------------------------------------------------------- */
 
 /* The run, once its jobs are known. */
 static int on_run(void *context, const struct frame *frame, struct error *err)
@@ -162,7 +167,8 @@ static int no_job(const Cupel__Run *run, const char *name, struct error *err)
 
 	for (size_t i = 0; i < run->n_jobs && rc == 0; i++)
 		rc = buffer_printf(&names, "%s%s", i ? ", " : "", run->jobs[i]->name);
-	return error_say(err, ENOENT, "run %llu has no job %s; it has %s", (unsigned long long)run->id, name,
+	return error_say(err, ENOENT, "run %llu has no job %s; it has %s",
+			 (unsigned long long)run->id, name,
 			 rc == 0 && names.length ? names.data : "none");
 }
 
@@ -186,8 +192,8 @@ static bool has_log(const Cupel__Job *job, const struct values *v)
 	return job->n_attempts || (v->follow && job->state != CUPEL__STATE__STATE_ENDED);
 }
 
-static int read_jobs(struct cli *cli, struct client *c, const struct values *v, const Cupel__Run *run,
-		     struct error *err)
+static int read_jobs(struct cli *cli, struct client *c, const struct values *v,
+		     const Cupel__Run *run, struct error *err)
 {
 	const char *name = cli_word(cli, 1);
 	size_t wanted = 0, shown = 0;
@@ -234,9 +240,10 @@ const struct command command_log = {
 	.name = "log",
 	.synopsis = "RUN [JOB]",
 	.summary = "what a job printed",
-	.details = "Into a file or a pipe, every byte as the job wrote it; on a terminal text and colours only\n"
-		   "(--raw: all). Without JOB, the logs of all jobs of the run, each under a title if there are\n"
-		   "several.",
+	.details =
+		"Into a file or a pipe, every byte as the job wrote it; on a terminal text and colours only\n"
+		"(--raw: all). Without JOB, the logs of all jobs of the run, each under a title if there are\n"
+		"several.",
 	.options = rows,
 	.options_count = sizeof(rows) / sizeof(rows[0]),
 	.values_size = sizeof(struct values),

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NEAR_MAX 2  /* slips of the finger that still suggest a name */
+#define NEAR_MAX  2  /* slips of the finger that still suggest a name */
 #define NAME_MAX_ 32 /* bytes of an option's or command's name */
 
 /* Insertions, deletions and changes between two short words (Levenshtein). */
@@ -39,7 +39,8 @@ const char *options_nearest(const char *word, const char *const *names, size_t c
 
 	for (size_t i = 0; i < count; i++) {
 		size_t d = distance(word, names[i]);
-		size_t far = 2 * d + (*word != *names[i]); /* the first letter is seldom the wrong one */
+		size_t far =
+			2 * d + (*word != *names[i]); /* the first letter is seldom the wrong one */
 
 		if (d <= NEAR_MAX && d < strlen(names[i]) && far < least) {
 			least = far;
@@ -49,8 +50,8 @@ const char *options_nearest(const char *word, const char *const *names, size_t c
 	return nearest;
 }
 
-static int unknown(const struct option_set *sets, size_t sets_count, const char *word, size_t length,
-		   struct error *err)
+static int unknown(const struct option_set *sets, size_t sets_count, const char *word,
+		   size_t length, struct error *err)
 {
 	const char *names[64], *nearest;
 	char name[NAME_MAX_ + 1] = "";
@@ -63,8 +64,8 @@ static int unknown(const struct option_set *sets, size_t sets_count, const char 
 		memcpy(name, word, length);
 	nearest = options_nearest(name, names, count);
 	if (nearest)
-		return error_say(err, EINVAL, "there is no option --%.*s; is it --%s?", (int)length, word,
-				 nearest);
+		return error_say(err, EINVAL, "there is no option --%.*s; is it --%s?", (int)length,
+				 word, nearest);
 	return error_say(err, EINVAL, "there is no option --%.*s", (int)length, word);
 }
 
@@ -117,10 +118,12 @@ static int complain(const struct option_row *row, const char *text, int rc, stru
 
 	if (rc == -ERANGE)
 		return error_say(err, EINVAL, "--%s %s is too large", row->name, text);
-	return error_say(err, EINVAL, "--%s wants %s, not \"%s\"", row->name, wanted[row->kind], text);
+	return error_say(err, EINVAL, "--%s wants %s, not \"%s\"", row->name, wanted[row->kind],
+			 text);
 }
 
-static int set_value(const struct option_row *row, void *values, const char *text, struct error *err)
+static int set_value(const struct option_row *row, void *values, const char *text,
+		     struct error *err)
 {
 	void *at = (char *)values + row->offset;
 	int rc = 0;
@@ -166,13 +169,14 @@ static int parse_long(const struct option_set *sets, size_t sets_count, int argc
 	if (equals)
 		return set_value(row, values, equals + 1, err);
 	if (*at + 1 >= argc)
-		return error_say(err, EINVAL, "--%s wants a value: --%s %s", row->name, row->name, row->value);
+		return error_say(err, EINVAL, "--%s wants a value: --%s %s", row->name, row->name,
+				 row->value);
 	return set_value(row, values, argv[++*at], err);
 }
 
 /* "-f", "-fj", "-n5", "-n 5". */
-static int parse_short(const struct option_set *sets, size_t sets_count, int argc, char *const *argv,
-		       int *at, struct error *err)
+static int parse_short(const struct option_set *sets, size_t sets_count, int argc,
+		       char *const *argv, int *at, struct error *err)
 {
 	for (const char *letter = argv[*at] + 1; *letter; letter++) {
 		void *values = NULL;

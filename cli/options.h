@@ -19,7 +19,7 @@ enum option_kind {
 
 struct option_row {
 	const char *name; /* without the dashes */
-	char letter;	  /* of the short form, or 0 */
+	char letter;      /* of the short form, or 0 */
 	enum option_kind kind;
 	const char *value; /* what help calls it: "N"; NULL for a flag */
 	const char *help;

@@ -21,7 +21,8 @@ static int styled(const struct picture *p, struct buffer *out, enum style style,
 	return rc == 0 ? style_off(out, style, p->colour) : rc;
 }
 
-/* --- one line --------------------------------------------------------------------------------------- */
+/* --- one line
+ * --------------------------------------------------------------------------------------- */
 
 int picture_verdict(const struct picture *p, const Cupel__Run *run, struct buffer *out)
 {
@@ -69,7 +70,8 @@ int picture_progress(const struct picture *p, const Cupel__Run *run, struct buff
 		const Cupel__Job *job = run->jobs[i];
 		const Cupel__AttemptInfo *a = newest(job);
 
-		ended += job->state == CUPEL__STATE__STATE_ENDED && job->kind == CUPEL__KIND__KIND_JOB;
+		ended += job->state == CUPEL__STATE__STATE_ENDED &&
+			 job->kind == CUPEL__KIND__KIND_JOB;
 		if (job->state == CUPEL__STATE__STATE_ENDED)
 			continue;
 		rc = buffer_append(out, " ", 1);
@@ -90,11 +92,18 @@ int picture_progress(const struct picture *p, const Cupel__Run *run, struct buff
 	return rc == 0 && ended ? buffer_printf(out, "; %zu ended", ended) : rc;
 }
 
-/* --- the list --------------------------------------------------------------------------------------- */
+/* --- the list
+ * --------------------------------------------------------------------------------------- */
 
 static const struct table_column run_columns[] = {
-	{"RUN", .right = true}, {"VERDICT"}, {"REPOSITORY", .cut = true}, {"REF", .cut = true},
-	{"COMMIT"}, {"SUBJECT", .cut = true}, {"AGE", .right = true}, {"TOOK", .right = true},
+	{"RUN", .right = true},
+	{"VERDICT"},
+	{"REPOSITORY", .cut = true},
+	{"REF", .cut = true},
+	{"COMMIT"},
+	{"SUBJECT", .cut = true},
+	{"AGE", .right = true},
+	{"TOOK", .right = true},
 };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -102,14 +111,10 @@ static int add_run(const struct picture *p, const Cupel__Run *run, struct table 
 {
 	char id[FORMAT_SHORT], commit[FORMAT_SHORT], age[FORMAT_SHORT], took[FORMAT_SHORT];
 	const struct table_cell cells[COUNT(run_columns)] = {
-		{id, STYLE_BOLD},
-		{format_run_word(run), style_of_verdict(run->verdict)},
-		{run->name, STYLE_PLAIN},
-		{format_run_ref(run), STYLE_PLAIN},
-		{commit, STYLE_DIM},
-		{*run->subject ? run->subject : run->reason, STYLE_PLAIN},
-		{age, STYLE_PLAIN},
-		{took, STYLE_PLAIN},
+		{id, STYLE_BOLD},         {format_run_word(run), style_of_verdict(run->verdict)},
+		{run->name, STYLE_PLAIN}, {format_run_ref(run), STYLE_PLAIN},
+		{commit, STYLE_DIM},      {*run->subject ? run->subject : run->reason, STYLE_PLAIN},
+		{age, STYLE_PLAIN},       {took, STYLE_PLAIN},
 	};
 
 	(void)snprintf(id, sizeof(id), "%llu", (unsigned long long)run->id); /* fits */
@@ -129,11 +134,19 @@ int picture_runs(const struct picture *p, const Cupel__Runs *runs, struct buffer
 	return rc == 0 ? table_print(t, p->width, p->colour, out) : rc;
 }
 
-/* --- all of a run ----------------------------------------------------------------------------------- */
+/* --- all of a run
+ * ----------------------------------------------------------------------------------- */
 
 static const struct table_column job_columns[] = {
-	{"JOB", .cut = true}, {"VERDICT"}, {"ATTEMPT", .right = true}, {"RUNNER", .cut = true},
-	{"WALL"}, {"CPU"}, {"MEMORY"}, {"TASKS"}, {"OUTPUT"},
+	{"JOB", .cut = true},
+	{"VERDICT"},
+	{"ATTEMPT", .right = true},
+	{"RUNNER", .cut = true},
+	{"WALL"},
+	{"CPU"},
+	{"MEMORY"},
+	{"TASKS"},
+	{"OUTPUT"},
 };
 
 /* "1.43s of 1m", "1.43s" without a limit, "" without either. */
@@ -215,9 +228,9 @@ static int add_attempt(const struct picture *p, const Cupel__Job *job, const Cup
 	struct usage_cells u;
 	const struct table_cell cells[COUNT(job_columns)] = {
 		{a == job->attempts[0] ? job->name : "", STYLE_BOLD},
-		{last			     ? format_job_word(job)
-		 : a->verdict		     ? verdict_word(a->verdict)
-					     : state_word(a->state),
+		{last         ? format_job_word(job)
+		 : a->verdict ? verdict_word(a->verdict)
+			      : state_word(a->state),
 		 now ? STYLE_LIVE : style_of_verdict(last ? job->verdict : a->verdict)},
 		{epoch, STYLE_PLAIN},
 		{a->runner, STYLE_PLAIN},
@@ -258,7 +271,8 @@ static int note_attempt(const Cupel__AttemptInfo *a, struct table *t)
 	if (rc == 0 && *a->late_result) {
 		char text[MESSAGE_TEXT_MAX];
 
-		(void)snprintf(text, sizeof(text), "later the runner said: %s", a->late_result); /* cut */
+		(void)snprintf(text, sizeof(text), "later the runner said: %s",
+			       a->late_result); /* cut */
 		rc = table_note(t, STYLE_DIM, text);
 	}
 	return rc == 0 ? note_denied(a, t) : rc;
@@ -269,7 +283,13 @@ static int add_without_attempt(const Cupel__Job *job, struct table *t)
 	const struct table_cell cells[COUNT(job_columns)] = {
 		{job->name, STYLE_BOLD},
 		{format_job_word(job), style_of_verdict(job->verdict)},
-		{"", 0}, {"", 0}, {"", 0}, {"", 0}, {"", 0}, {"", 0}, {"", 0},
+		{"", 0},
+		{"", 0},
+		{"", 0},
+		{"", 0},
+		{"", 0},
+		{"", 0},
+		{"", 0},
 	};
 
 	return table_add(t, cells);
@@ -311,7 +331,8 @@ static int print_jobs(const struct picture *p, const Cupel__Run *run, struct buf
 	return rc == 0 ? table_print(t, p->width, p->colour, out) : rc;
 }
 
-static int print_line(const struct picture *p, struct buffer *out, const char *title, const char *text)
+static int print_line(const struct picture *p, struct buffer *out, const char *title,
+		      const char *text)
 {
 	int rc = buffer_printf(out, "  ");
 
@@ -331,8 +352,8 @@ static int print_commit(const struct picture *p, const Cupel__Run *run, struct b
 	int rc;
 
 	format_commit(run->commit, commit);
-	rc = buffer_printf(&text, "%s%s%s", *commit ? commit : run->revision, *run->subject ? " " : "",
-			   run->subject);
+	rc = buffer_printf(&text, "%s%s%s", *commit ? commit : run->revision,
+			   *run->subject ? " " : "", run->subject);
 	if (rc == 0 && *run->author)
 		rc = buffer_printf(&text, ", by %s", run->author);
 	return rc == 0 ? print_line(p, out, "commit", text.data) : rc;
@@ -344,8 +365,9 @@ static int print_times(const struct picture *p, const Cupel__Run *run, struct bu
 
 	format_age(p->now_ms, run->created_at_ms, age);
 	units_format_time(format_run_ms(run, p->now_ms), took, sizeof(took));
-	(void)snprintf(text, sizeof(text), "%s%s, %s %s", age, strcmp(age, "now") == 0 ? "" : " ago",
-		       run->verdict ? "took" : "for", took); /* fits */
+	(void)snprintf(text, sizeof(text), "%s%s, %s %s", age,
+		       strcmp(age, "now") == 0 ? "" : " ago", run->verdict ? "took" : "for",
+		       took); /* fits */
 	return print_line(p, out, "asked", text);
 }
 
@@ -382,8 +404,9 @@ static int print_logs(const struct picture *p, const Cupel__Run *run, struct buf
 	if (!count)
 		return 0;
 	units_format_size(bytes, size, sizeof(size));
-	(void)snprintf(text, sizeof(text), "%s%s: cupel log %llu%s", size, bytes < 1024 ? " bytes" : "",
-		       (unsigned long long)run->id, count > 1 ? " [JOB]" : ""); /* fits */
+	(void)snprintf(text, sizeof(text), "%s%s: cupel log %llu%s", size,
+		       bytes < 1024 ? " bytes" : "", (unsigned long long)run->id,
+		       count > 1 ? " [JOB]" : ""); /* fits */
 	return print_line(p, out, "log", text);
 }
 
@@ -392,7 +415,8 @@ static bool reason_is_below(const Cupel__Run *run)
 {
 	for (size_t i = 0; i < run->n_jobs; i++)
 		if (is_shown(run, run->jobs[i]) && *run->jobs[i]->reason &&
-		    run->verdict != CUPEL__VERDICT__VERDICT_PASSED && strstr(run->reason, run->jobs[i]->reason))
+		    run->verdict != CUPEL__VERDICT__VERDICT_PASSED &&
+		    strstr(run->reason, run->jobs[i]->reason))
 			return true;
 	return false;
 }

@@ -56,7 +56,8 @@ static void set_ref(struct repository *r)
 	char path[PATH_MAX + 16];
 	owned_buffer head = {0};
 
-	(void)snprintf(path, sizeof(path), "%s%s/HEAD", r->place, exists(r->place, ".git") ? "/.git" : "");
+	(void)snprintf(path, sizeof(path), "%s%s/HEAD", r->place,
+		       exists(r->place, ".git") ? "/.git" : "");
 	if (fd_read_file(AT_FDCWD, path, HEAD_MAX, &head) < 0)
 		return; /* a linked work tree keeps it elsewhere */
 	head.data[strcspn(head.data, "\n")] = '\0';
@@ -76,7 +77,8 @@ static int find_around(struct repository *r, struct error *err)
 
 		if (!slash || slash == r->place)
 			return error_say(err, ENOENT,
-					 "%s is in no git repository: name one, by its path or URL", start);
+					 "%s is in no git repository: name one, by its path or URL",
+					 start);
 		*slash = '\0';
 	}
 	return 0;

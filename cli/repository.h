@@ -1,5 +1,5 @@
-/* repository.h - what is meant by REPO on the command line. Reads names and a few small files, never
- * what is in them. */
+/* repository.h - what is meant by REPO on the command line. Reads names and a few small files,
+ * never what is in them. */
 #pragma once
 
 #include "base/error.h"
@@ -9,8 +9,8 @@
 
 struct repository {
 	char place[PATH_MAX]; /* an absolute path, or a URL */
-	char name[256];	      /* for people: the last part, without .git */
-	char ref[1024];	      /* what HEAD points to; "" when that can't be told */
+	char name[256];       /* for people: the last part, without .git */
+	char ref[1024];       /* what HEAD points to; "" when that can't be told */
 };
 
 /* Pure. ssh://host/x, https://..., user@host:x. */

@@ -8,7 +8,8 @@ struct values {
 };
 
 static const struct option_row rows[] = {
-	{"failed", 'f', OPTION_FLAG, NULL, "only jobs that did not pass", offsetof(struct values, failed)},
+	{"failed", 'f', OPTION_FLAG, NULL, "only jobs that did not pass",
+	 offsetof(struct values, failed)},
 };
 
 static int run(struct cli *cli, void *values)

@@ -8,8 +8,15 @@
 #include <stdio.h>
 
 static const struct table_column columns[] = {
-	{"RUNNER", .cut = true}, {"STATE"}, {"SLOTS"}, {"CPUS"}, {"MEMORY"}, {"TASKS"},
-	{"LABELS", .cut = true}, {"SEEN", .right = true}, {"SOFTWARE"},
+	{"RUNNER", .cut = true},
+	{"STATE"},
+	{"SLOTS"},
+	{"CPUS"},
+	{"MEMORY"},
+	{"TASKS"},
+	{"LABELS", .cut = true},
+	{"SEEN", .right = true},
+	{"SOFTWARE"},
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
@@ -74,8 +81,9 @@ static int add_jobs(const Cupel__Runner *r, struct table *t)
 
 		if (j->usage && j->usage->wall_ms)
 			units_format_time(j->usage->wall_ms / 1000 * 1000, used, sizeof(used));
-		(void)snprintf(text, sizeof(text), "run %llu %s: %s%s%s", (unsigned long long)j->run,
-			       j->job_name, state_word(j->state), *used ? " for " : "", used); /* cut */
+		(void)snprintf(text, sizeof(text), "run %llu %s: %s%s%s",
+			       (unsigned long long)j->run, j->job_name, state_word(j->state),
+			       *used ? " for " : "", used); /* cut */
 		rc = table_note(t, STYLE_LIVE, text);
 	}
 	return rc;

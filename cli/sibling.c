@@ -68,6 +68,6 @@ int sibling_become(const char *program, const char *first, int argc, char *const
 	for (int i = 0; i < argc; i++)
 		words[at++] = argv[i];
 	(void)signal(SIGPIPE, SIG_DFL); /* we had it ignored, which exec would keep */
-	(void)execv(path, words);	/* returns only if it fails */
+	(void)execv(path, words);       /* returns only if it fails */
 	return error_set(err, errno, "start %s", path);
 }

@@ -9,6 +9,7 @@
 /* -ENOENT and a sentence when it is nowhere. */
 int sibling_find(const char *program, char out[PATH_MAX], struct error *err);
 
-/* Becomes it: `first` (NULL: none) and then `argv` are its arguments. Returns only if that fails. */
+/* Becomes it: `first` (NULL: none) and then `argv` are its arguments. Returns only if that fails.
+ */
 int sibling_become(const char *program, const char *first, int argc, char *const *argv,
 		   struct error *err);

@@ -12,10 +12,12 @@ struct values {
 static const struct option_row rows[] = {
 	{"wait", 'w', OPTION_FLAG, NULL, "wait for the verdict; the exit status tells it",
 	 offsetof(struct values, wait)},
-	{"name", 0, OPTION_TEXT, "NAME", "the repository's name for people", offsetof(struct values, name)},
+	{"name", 0, OPTION_TEXT, "NAME", "the repository's name for people",
+	 offsetof(struct values, name)},
 	{"ref", 0, OPTION_TEXT, "REF", "the branch or tag that the run is shown with",
 	 offsetof(struct values, ref)},
-	{"delivery", 0, OPTION_TEXT, "ID", "the same again is the same run: for scripts that repeat",
+	{"delivery", 0, OPTION_TEXT, "ID",
+	 "the same again is the same run: for scripts that repeat",
 	 offsetof(struct values, delivery)},
 };
 
@@ -75,9 +77,10 @@ const struct command command_submit = {
 	.name = "submit",
 	.synopsis = "[REPO [REV]]",
 	.summary = "tests a commit now; prints the run's number",
-	.details = "REPO is a path or a URL that the runners can read; without it, the repository around the\n"
-		   "current directory. REV is what `git rev-parse` understands, HEAD without it. What isn't\n"
-		   "committed isn't tested: for that there is `cupel run`.",
+	.details =
+		"REPO is a path or a URL that the runners can read; without it, the repository around the\n"
+		"current directory. REV is what `git rev-parse` understands, HEAD without it. What isn't\n"
+		"committed isn't tested: for that there is `cupel run`.",
 	.options = rows,
 	.options_count = sizeof(rows) / sizeof(rows[0]),
 	.values_size = sizeof(struct values),

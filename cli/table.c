@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define GAP	    2 /* columns between two columns */
+#define GAP         2 /* columns between two columns */
 #define NOTE_INDENT 4
 #define COLUMNS_MAX 16
 
@@ -92,7 +92,8 @@ int table_note(struct table *t, enum style style, const char *text)
 	return row->texts[0] ? 0 : -ENOMEM;
 }
 
-/* --- widths -------------------------------------------------------------------------------------- */
+/* --- widths --------------------------------------------------------------------------------------
+ */
 
 static size_t row_width(const struct table *t, const size_t *widths)
 {
@@ -128,7 +129,8 @@ static void measure(const struct table *t, size_t width, size_t *widths)
 		--*most;
 }
 
-/* --- printing ------------------------------------------------------------------------------------ */
+/* --- printing ------------------------------------------------------------------------------------
+ */
 
 static int spaces(struct buffer *out, size_t count)
 {
@@ -139,7 +141,8 @@ static int print_cut(struct buffer *out, const char *text, size_t width)
 {
 	if (utf8_width(text) <= width)
 		return buffer_append(out, text, strlen(text));
-	return buffer_printf(out, "%.*s\xe2\x80\xa6", (int)utf8_fit(text, width - 1), text); /* ... */
+	return buffer_printf(out, "%.*s\xe2\x80\xa6", (int)utf8_fit(text, width - 1),
+			     text); /* ... */
 }
 
 static int print_cell(struct buffer *out, const struct table_column *column, const char *text,
@@ -181,7 +184,8 @@ static int print_row(const struct table *t, char *const *texts, const enum style
 	return buffer_append(out, "\n", 1);
 }
 
-static int print_titles(const struct table *t, const size_t *widths, bool colour, struct buffer *out)
+static int print_titles(const struct table *t, const size_t *widths, bool colour,
+			struct buffer *out)
 {
 	char *texts[COLUMNS_MAX];
 	enum style styles[COLUMNS_MAX];

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 static const char *const sequences[] = {
-	[STYLE_PLAIN] = "",	 [STYLE_BOLD] = "\033[1m",    [STYLE_DIM] = "\033[2m",
-	[STYLE_GOOD] = "\033[32m", [STYLE_BAD] = "\033[31m",    [STYLE_LIMIT] = "\033[35m",
+	[STYLE_PLAIN] = "",          [STYLE_BOLD] = "\033[1m",  [STYLE_DIM] = "\033[2m",
+	[STYLE_GOOD] = "\033[32m",   [STYLE_BAD] = "\033[31m",  [STYLE_LIMIT] = "\033[35m",
 	[STYLE_BROKEN] = "\033[33m", [STYLE_LIVE] = "\033[36m",
 };
 

@@ -1,5 +1,5 @@
-/* terminal.h - what the output is: a terminal has a width, colours and a line that changes in place;
- * anything else gets plain text. */
+/* terminal.h - what the output is: a terminal has a width, colours and a line that changes in
+ * place; anything else gets plain text. */
 #pragma once
 
 #include "base/buffer.h"
@@ -36,8 +36,8 @@ void terminal_open(struct terminal *t, int fd);
 int style_on(struct buffer *out, enum style style, bool colour);
 int style_off(struct buffer *out, enum style style, bool colour);
 
-/* Writes it all, after taking back the live line. A reader that went away ends the program as SIGPIPE
- * does; any other failure is returned. */
+/* Writes it all, after taking back the live line. A reader that went away ends the program as
+ * SIGPIPE does; any other failure is returned. */
 int terminal_write(struct terminal *t, const void *bytes, size_t length);
 
 /* Shows `text` in place of the last live line; nothing where there is no terminal. */

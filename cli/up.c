@@ -1,7 +1,7 @@
 /* up.c - everything on one box: dispatcher, runner and observer as children, in the foreground.
  *
- * They start in that order, each when the one before is ready, and stop in the reverse one. What they
- * know is on disk: whenever this program or one of them dies, nothing is lost. */
+ * They start in that order, each when the one before is ready, and stop in the reverse one. What
+ * they know is on disk: whenever this program or one of them dies, nothing is lost. */
 #include "cli/subcommands.h"
 
 #include "base/fd.h"
@@ -23,12 +23,13 @@ struct up {
 	struct event *signals[3];
 	struct daemon *daemons[DAEMONS];
 	struct console *console;
-	int next;    /* to be started when the one before is ready */
+	int next; /* to be started when the one before is ready */
 	bool is_up, stopping;
 	int status;
 };
 
-/* --- telling ---------------------------------------------------------------------------------------- */
+/* --- telling
+ * ---------------------------------------------------------------------------------------- */
 
 /* Each line of `text` behind who says it. */
 static void tell(struct up *u, struct terminal *t, const char *who, const char *text)
@@ -65,11 +66,13 @@ static void tell_watching(struct up *u)
 	}
 	if (w->default_state)
 		return;
-	(void)snprintf(line, sizeof(line), "to ask: export CUPEL_DISPATCHER=%s", w->address); /* cut */
+	(void)snprintf(line, sizeof(line), "to ask: export CUPEL_DISPATCHER=%s",
+		       w->address); /* cut */
 	tell(u, &u->cli->out, "", line);
 }
 
-/* --- stopping --------------------------------------------------------------------------------------- */
+/* --- stopping
+ * --------------------------------------------------------------------------------------- */
 
 /* The last one that runs; when none does, it is over. */
 static void stop_next(struct up *u)
@@ -112,7 +115,8 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 	stop_all(u, 0);
 }
 
-/* --- what the daemons do ---------------------------------------------------------------------------- */
+/* --- what the daemons do
+ * ---------------------------------------------------------------------------- */
 
 static void fail(struct up *u, const struct error *err)
 {
@@ -139,7 +143,8 @@ static void listen_to_verdicts(struct up *u)
 {
 	struct error err = {0};
 
-	if (console_new(u->base, u->words->address, &u->cli->out, on_verdict, u, &u->console, &err) < 0)
+	if (console_new(u->base, u->words->address, &u->cli->out, on_verdict, u, &u->console,
+			&err) < 0)
 		fail(u, &err);
 }
 
@@ -191,7 +196,8 @@ static void on_said(void *context, struct daemon *d, const char *line)
 	tell(u, &u->cli->err, daemon_name(d), line);
 }
 
-/* --- life ------------------------------------------------------------------------------------------- */
+/* --- life
+ * ------------------------------------------------------------------------------------------- */
 
 static int make_daemons(struct up *u, struct error *err)
 {
@@ -200,7 +206,8 @@ static int make_daemons(struct up *u, struct error *err)
 	static const char *const names[DAEMONS] = {"dispatcher", "runner", "observer"};
 	/* Nobody asked the runner's jobs to end: it leaves them to the next one. */
 	static const int orphaned[DAEMONS] = {SIGTERM, SIGUSR2, SIGTERM};
-	char *const *argv[DAEMONS] = {u->words->dispatcher.at, u->words->runner.at, u->words->observer.at};
+	char *const *argv[DAEMONS] = {u->words->dispatcher.at, u->words->runner.at,
+				      u->words->observer.at};
 	int rc = 0;
 
 	for (int i = 0; i < DAEMONS && rc == 0; i++) {
@@ -262,10 +269,11 @@ static int lock_state(const char *state, struct error *err)
 		return dir;
 	lock = fd_lock(dir, "lock");
 	if (lock == -EWOULDBLOCK)
-		return error_say(err, EBUSY,
-				 "another `cupel up` keeps its state in %s: stop it, or choose another "
-				 "directory with --state",
-				 state);
+		return error_say(
+			err, EBUSY,
+			"another `cupel up` keeps its state in %s: stop it, or choose another "
+			"directory with --state",
+			state);
 	return lock < 0 ? error_set(err, -lock, "lock %s", state) : lock;
 }
 
@@ -291,8 +299,9 @@ const struct command command_up = {
 	.name = "up",
 	.synopsis = "[NAME=]REPO...",
 	.summary = "everything on this box: tests each new commit of these repositories",
-	.details = "Starts dispatcher, runner and observer, prints every verdict, and stops them on ^C. REPO is a\n"
-		   "path or a URL.",
+	.details =
+		"Starts dispatcher, runner and observer, prints every verdict, and stops them on ^C. REPO is a\n"
+		"path or a URL.",
 	.options = up_option_rows,
 	.options_count = UP_OPTIONS,
 	.values_size = sizeof(struct up_words),

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #define PASSED(option, what, about, member)                                                        \
-	{option, 0, OPTION_TEXT, what, about, offsetof(struct up_words, member)}
+	{                                                                                          \
+		option, 0, OPTION_TEXT, what, about, offsetof(struct up_words, member)             \
+	}
 
 /* What is passed on is checked by who it is for. */
 const struct option_row up_option_rows[UP_OPTIONS] = {
@@ -27,13 +29,15 @@ const struct option_row up_option_rows[UP_OPTIONS] = {
 	PASSED("labels", "A,B", "of the runner, for jobs that ask for them", labels),
 	PASSED("name", "NAME", "of the runner", name),
 	PASSED("work", "DIR", "for worktrees: a fast disk", work),
-	{"allow-network-host", 0, OPTION_FLAG, NULL, "let jobs have the host's network that ask for it",
+	{"allow-network-host", 0, OPTION_FLAG, NULL,
+	 "let jobs have the host's network that ask for it",
 	 offsetof(struct up_words, allow_network_host)},
 	{"verbose", 'v', OPTION_FLAG, NULL, "show every line that the three print",
 	 offsetof(struct up_words, verbose)},
 };
 
-/* --- words ------------------------------------------------------------------------------------------ */
+/* --- words
+ * ------------------------------------------------------------------------------------------ */
 
 /* They fit: UP_WORDS_MAX is more than all options and the repositories. */
 static void add(struct up_argv *v, const char *word)
@@ -82,7 +86,8 @@ static void make_observer(struct up_words *w)
 		add(&w->observer, w->repositories[i]);
 }
 
-/* --- places ----------------------------------------------------------------------------------------- */
+/* --- places
+ * ----------------------------------------------------------------------------------------- */
 
 /* "NAME=PLACE" is split where `=` stands before anything that makes it a path or URL. */
 static int add_repository(struct up_words *w, const char *text, struct error *err)
@@ -134,8 +139,10 @@ int up_words_make(const struct cli *cli, struct up_words *w, struct error *err)
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < 3; i++)
-		(void)snprintf(w->folders[i], sizeof(w->folders[i]), "%s/%s", w->state, names[i]); /* fits */
-	(void)snprintf(w->address, sizeof(w->address), "unix:%s/dispatcher.sock", w->folders[0]); /* fits */
+		(void)snprintf(w->folders[i], sizeof(w->folders[i]), "%s/%s", w->state,
+			       names[i]); /* fits */
+	(void)snprintf(w->address, sizeof(w->address), "unix:%s/dispatcher.sock",
+		       w->folders[0]); /* fits */
 	add(&w->dispatcher, "cupel-dispatcher");
 	add_option(&w->dispatcher, "--state", w->folders[0]);
 	make_runner(w);

@@ -1,4 +1,5 @@
-/* up_words.h - the options of `cupel up`, and the command lines of its daemons that come of them. */
+/* up_words.h - the options of `cupel up`, and the command lines of its daemons that come of them.
+ */
 #pragma once
 
 #include "cli/cli.h"

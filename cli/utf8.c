@@ -3,7 +3,8 @@
 #include <string.h>
 #include <wchar.h>
 
-/* What a first byte says: how many bytes, which of its bits count, the least character of that length. */
+/* What a first byte says: how many bytes, which of its bits count, the least character of that
+ * length. */
 static int lead(uint8_t byte, uint32_t *bits, uint32_t *least)
 {
 	if (byte < 0x80) {
@@ -43,7 +44,8 @@ int utf8_next(const uint8_t *bytes, size_t length, uint32_t *out)
 		if ((bytes[i] & 0xc0) != 0x80)
 			return -1;
 		c = c << 6 | (bytes[i] & 0x3f);
-		/* Decided at the second byte already, so that a stream needn't wait for the rest. */
+		/* Decided at the second byte already, so that a stream needn't wait for the rest.
+		 */
 		if (i == 1 && need == 3 && (c < 0x20 || (c >= 0x360 && c < 0x380)))
 			return -1;
 		if (i == 1 && need == 4 && (c < 0x10 || c >= 0x110))

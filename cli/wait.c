@@ -114,9 +114,10 @@ const struct command command_wait = {
 	.name = "wait",
 	.synopsis = "RUN",
 	.summary = "waits for a run's verdict; the exit status tells it",
-	.details = "RUN is a number, `latest`, or the first digits of a commit. The exit status is 0 passed,\n"
-		   "1 failed, 2 errored, 3 timed_out, 4 killed, 5 cancelled or superseded; what went wrong with\n"
-		   "the asking itself is 64 or more.",
+	.details =
+		"RUN is a number, `latest`, or the first digits of a commit. The exit status is 0 passed,\n"
+		"1 failed, 2 errored, 3 timed_out, 4 killed, 5 cancelled or superseded; what went wrong with\n"
+		"the asking itself is 64 or more.",
 	.words_min = 1,
 	.words_max = 1,
 	.asks = true,

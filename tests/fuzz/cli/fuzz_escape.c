@@ -1,5 +1,5 @@
-/* What the filter lets through is UTF-8 with line ends and colours, however the stream was cut; what
- * escape_text() lets through is one line of UTF-8 without any control. */
+/* What the filter lets through is UTF-8 with line ends and colours, however the stream was cut;
+ * what escape_text() lets through is one line of UTF-8 without any control. */
 #include "cli/escape.h"
 
 #include "base/owned.h"
@@ -44,7 +44,8 @@ static void check(const struct buffer *b, bool log)
 
 		if (n <= 0)
 			abort();
-		if (!sequence && utf8_is_control(c) && !(log && (c == '\n' || c == '\t' || c == '\r')))
+		if (!sequence && utf8_is_control(c) &&
+		    !(log && (c == '\n' || c == '\t' || c == '\r')))
 			abort();
 		at += (size_t)n;
 	}
@@ -59,7 +60,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	filter(data, size, size, &whole);
 	filter(data, size, 1 + data[0] % 7, &cut);
-	if (whole.length != cut.length || (whole.length && memcmp(whole.data, cut.data, cut.length) != 0))
+	if (whole.length != cut.length ||
+	    (whole.length && memcmp(whole.data, cut.data, cut.length) != 0))
 		abort();
 	check(&whole, true);
 	if (escape_text(&line, text) < 0)

@@ -193,14 +193,16 @@ static inline int rig_run(rig_answer answer, void *context, ...)
 	for (int i = 0; i < 2; i++) {
 		close(ends[i][1]);
 		buffer_clear(&rig.texts[i]);
-		rig.events[i] = event_new(rig.base, ends[i][0], EV_READ | EV_PERSIST, rig_read, &rig.texts[i]);
+		rig.events[i] = event_new(rig.base, ends[i][0], EV_READ | EV_PERSIST, rig_read,
+					  &rig.texts[i]);
 		assert_int_equal(event_add(rig.events[i], NULL), 0);
 	}
 	event_base_loopexit(rig.base, &patience);
 	event_base_dispatch(rig.base);
 	if (rig.events[0] || rig.events[1]) {
 		kill(rig.pid, SIGKILL);
-		fail_msg("cupel %s didn't end; it said: %s", argv[1], rig.texts[1].data ? rig.texts[1].data : "");
+		fail_msg("cupel %s didn't end; it said: %s", argv[1],
+			 rig.texts[1].data ? rig.texts[1].data : "");
 	}
 	assert_int_equal(waitpid(rig.pid, &status, 0), rig.pid);
 	rig.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

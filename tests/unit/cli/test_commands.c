@@ -2,7 +2,8 @@
 
 #include "base/clock.h"
 
-/* --- what the fake dispatcher knows ------------------------------------------------------------------- */
+/* --- what the fake dispatcher knows
+ * ------------------------------------------------------------------- */
 
 static Cupel__Run make_run(Cupel__Verdict verdict)
 {
@@ -58,7 +59,8 @@ static void send_done(struct link *link, const char *text)
 	assert_int_equal(link_send(link, FRAME_DONE, &done.base), 0);
 }
 
-/* --- looking -------------------------------------------------------------------------------------------- */
+/* --- looking
+ * -------------------------------------------------------------------------------------------- */
 
 static void answer_list(struct rig *r, struct link *link, const struct frame *frame)
 {
@@ -78,9 +80,10 @@ static void list_is_a_table_without_what_strangers_hid_in_it(void **state)
 	(void)state;
 	assert_int_equal(rig_run(answer_list, NULL, "list", NULL), 0);
 	assert_int_equal(rig.role, CUPEL__ROLE__ROLE_READER);
-	assert_string_equal(rig_out(),
-			    "RUN  VERDICT  REPOSITORY  REF   COMMIT   SUBJECT                      AGE   TOOK\n"
-			    "  7  killed   sample      main  0123456  a subject \\u202ein disguise   1m  1.50s\n");
+	assert_string_equal(
+		rig_out(),
+		"RUN  VERDICT  REPOSITORY  REF   COMMIT   SUBJECT                      AGE   TOOK\n"
+		"  7  killed   sample      main  0123456  a subject \\u202ein disguise   1m  1.50s\n");
 	assert_string_equal(rig_err(), "");
 }
 
@@ -150,13 +153,15 @@ static void what_the_dispatcher_refuses_is_told_in_its_words(void **state)
 {
 	static const struct {
 		int code, status;
-	} expected[] = {{ENOENT, STATUS_NOT_THERE}, {EPERM, STATUS_FORBIDDEN}, {ENOMEM, STATUS_FAILED}};
+	} expected[] = {
+		{ENOENT, STATUS_NOT_THERE}, {EPERM, STATUS_FORBIDDEN}, {ENOMEM, STATUS_FAILED}};
 	static const char *const words[] = {"show", "log", "wait", "cancel", "retry", "why"};
 
 	(void)state;
 	for (size_t e = 0; e < 3; e++)
 		for (size_t i = 0; i < 6; i++) {
-			assert_int_equal(rig_run(answer_error, (void *)&expected[e].code, words[i], "4711", NULL),
+			assert_int_equal(rig_run(answer_error, (void *)&expected[e].code, words[i],
+						 "4711", NULL),
 					 expected[e].status);
 			assert_string_equal(rig_err(), "cupel: there is no run 4711\\u202e\n");
 			assert_string_equal(rig_out(), "");
@@ -218,7 +223,8 @@ static void why_prints_the_explanation(void **state)
 	assert_string_equal(rig_out(), "test: queued: no runner\n  attempt 1 on box\n");
 }
 
-/* --- waiting -------------------------------------------------------------------------------------------- */
+/* --- waiting
+ * -------------------------------------------------------------------------------------------- */
 
 static void answer_watch(struct rig *r, struct link *link, const struct frame *frame)
 {
@@ -233,16 +239,17 @@ static void wait_tells_the_verdict_by_its_exit_status(void **state)
 		Cupel__Verdict verdict;
 		int status;
 	} expected[] = {
-		{CUPEL__VERDICT__VERDICT_PASSED, 0},	{CUPEL__VERDICT__VERDICT_FAILED, 1},
-		{CUPEL__VERDICT__VERDICT_ERRORED, 2},	{CUPEL__VERDICT__VERDICT_TIMED_OUT, 3},
-		{CUPEL__VERDICT__VERDICT_KILLED, 4},	{CUPEL__VERDICT__VERDICT_CANCELLED, 5},
+		{CUPEL__VERDICT__VERDICT_PASSED, 0},     {CUPEL__VERDICT__VERDICT_FAILED, 1},
+		{CUPEL__VERDICT__VERDICT_ERRORED, 2},    {CUPEL__VERDICT__VERDICT_TIMED_OUT, 3},
+		{CUPEL__VERDICT__VERDICT_KILLED, 4},     {CUPEL__VERDICT__VERDICT_CANCELLED, 5},
 		{CUPEL__VERDICT__VERDICT_SUPERSEDED, 5},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
-		assert_int_equal(rig_run(answer_watch, (void *)&expected[i].verdict, "wait", "7", NULL),
-				 expected[i].status);
+		assert_int_equal(
+			rig_run(answer_watch, (void *)&expected[i].verdict, "wait", "7", NULL),
+			expected[i].status);
 		assert_says(rig_out(), verdict_word(expected[i].verdict));
 	}
 }
@@ -251,7 +258,8 @@ static void wait_tells_the_verdict_by_its_exit_status(void **state)
 static void answer_watch_and_break(struct rig *r, struct link *link, const struct frame *frame)
 {
 	assert_int_equal(frame->type, FRAME_WATCH);
-	send_run(link, r->hellos == 1 ? CUPEL__VERDICT__VERDICT_NONE : CUPEL__VERDICT__VERDICT_FAILED);
+	send_run(link,
+		 r->hellos == 1 ? CUPEL__VERDICT__VERDICT_NONE : CUPEL__VERDICT__VERDICT_FAILED);
 	if (r->hellos == 1)
 		link_finish(link);
 }
@@ -264,7 +272,8 @@ static void wait_comes_back_to_a_dispatcher_that_was_away(void **state)
 	assert_string_equal(rig_err(), "");
 }
 
-/* --- changing ------------------------------------------------------------------------------------------- */
+/* --- changing
+ * ------------------------------------------------------------------------------------------- */
 
 static void answer_done(struct rig *r, struct link *link, const struct frame *frame)
 {
@@ -302,8 +311,9 @@ static void changes_are_asked_for_and_told(void **state)
 	assert_int_equal(rig_run(answer_done, &type, "drain", "box", NULL), 0);
 	assert_int_equal(type, FRAME_DRAIN_RUNNER);
 	assert_int_equal(rig.role, CUPEL__ROLE__ROLE_ADMIN);
-	assert_int_equal(
-		rig_run(answer_done, &type, "limits", "box", "--slots=3", "--job-wall", "10m", "--json", NULL), 0);
+	assert_int_equal(rig_run(answer_done, &type, "limits", "box", "--slots=3", "--job-wall",
+				 "10m", "--json", NULL),
+			 0);
 	assert_int_equal(type, FRAME_SET_LIMITS);
 	assert_string_equal(rig_out(), "{\"text\": \"it is done\"}\n");
 }
@@ -321,10 +331,12 @@ static void answer_enroll(struct rig *r, struct link *link, const struct frame *
 static void enroll_prints_the_token_and_nothing_else(void **state)
 {
 	(void)state;
-	assert_int_equal(rig_run(answer_enroll, NULL, "enroll", "far", "--role", "runner", NULL), 0);
+	assert_int_equal(rig_run(answer_enroll, NULL, "enroll", "far", "--role", "runner", NULL),
+			 0);
 	assert_string_equal(rig_out(), "cupel1:far:00:host:8888\n");
 	assert_string_equal(rig_err(), "");
-	assert_int_equal(rig_run(answer_enroll, NULL, "enroll", "far", "--role", "king", NULL), STATUS_USAGE);
+	assert_int_equal(rig_run(answer_enroll, NULL, "enroll", "far", "--role", "king", NULL),
+			 STATUS_USAGE);
 	assert_int_equal(rig_run(answer_enroll, NULL, "enroll", "far", NULL), STATUS_USAGE);
 }
 
@@ -356,7 +368,9 @@ static void submit_prints_the_run(void **state)
 	(void)state;
 	assert_int_equal(rig_run(answer_submit, (void *)url, "submit", url, NULL), 0);
 	assert_string_equal(rig_out(), "7\n");
-	assert_int_equal(rig_run(answer_submit, NULL, "submit", "--json", "--", url, "--not-an-option", NULL), 0);
+	assert_int_equal(rig_run(answer_submit, NULL, "submit", "--json", "--", url,
+				 "--not-an-option", NULL),
+			 0);
 	assert_string_equal(rig_out(), "{\"run\": 7}\n");
 	assert_int_equal(rig_run(answer_submit, (void *)url, "submit", url, "--wait", NULL), 3);
 	assert_says(rig_out(), "7\nrun 7 timed_out in 1.50s");
@@ -365,13 +379,17 @@ static void submit_prints_the_run(void **state)
 static void submit_refuses_what_is_no_repository(void **state)
 {
 	(void)state;
-	assert_int_equal(rig_run(answer_submit, NULL, "submit", "/nowhere/at/all", NULL), STATUS_NOT_THERE);
+	assert_int_equal(rig_run(answer_submit, NULL, "submit", "/nowhere/at/all", NULL),
+			 STATUS_NOT_THERE);
 	assert_says(rig_err(), "/nowhere/at/all: No such file or directory");
-	assert_int_equal(rig_run(answer_submit, NULL, "submit", rig.folder, NULL), STATUS_NOT_THERE);
+	assert_int_equal(rig_run(answer_submit, NULL, "submit", rig.folder, NULL),
+			 STATUS_NOT_THERE);
 	assert_says(rig_err(), "is no git repository");
 }
 
-/* --- logs ----------------------------------------------------------------------------------------------- */
+/* --- logs
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static const char log_bytes[] = "plain \033[31mred\033[0m \033]0;title\007\0zero \xff\n";
 #define LOG_LENGTH (sizeof(log_bytes) - 1)
@@ -382,7 +400,9 @@ static void send_log(struct link *link, uint64_t offset, size_t length)
 	uint8_t packed[LOG_HEAD];
 
 	log_head_write(&head, packed);
-	assert_int_equal(link_send_raw(link, FRAME_LOG, packed, sizeof(packed), log_bytes + offset, length), 0);
+	assert_int_equal(
+		link_send_raw(link, FRAME_LOG, packed, sizeof(packed), log_bytes + offset, length),
+		0);
 }
 
 static void send_tail_end(struct link *link, uint64_t length)
@@ -472,7 +492,8 @@ static void who_follows_a_log_sees_every_byte_once(void **state)
 	assert_memory_equal(rig.texts[0].data, log_bytes, LOG_LENGTH);
 }
 
-/* --- usage ---------------------------------------------------------------------------------------------- */
+/* --- usage
+ * ---------------------------------------------------------------------------------------------- */
 
 static void no_answer(struct rig *r, struct link *link, const struct frame *frame)
 {
@@ -499,10 +520,12 @@ static void wrong_usage_is_told_and_never_looks_like_a_verdict(void **state)
 static void no_dispatcher_is_told_with_the_remedy(void **state)
 {
 	(void)state;
-	assert_int_equal(rig_run(no_answer, NULL, "list", "--dispatcher", "unix:/nowhere/sock", NULL),
-			 STATUS_UNAVAILABLE);
-	assert_string_equal(rig_err(), "cupel: no dispatcher at unix:/nowhere/sock: No such file or directory. "
-				       "Start one with `cupel up REPO`, or name another with --dispatcher\n");
+	assert_int_equal(
+		rig_run(no_answer, NULL, "list", "--dispatcher", "unix:/nowhere/sock", NULL),
+		STATUS_UNAVAILABLE);
+	assert_string_equal(
+		rig_err(), "cupel: no dispatcher at unix:/nowhere/sock: No such file or directory. "
+			   "Start one with `cupel up REPO`, or name another with --dispatcher\n");
 	assert_int_equal(rig_run(no_answer, NULL, "list", "--dispatcher", "127.0.0.1:1", NULL),
 			 STATUS_FORBIDDEN);
 	assert_says(rig_err(), "--token FILE");

@@ -24,27 +24,33 @@ static void harmless_text_stays_as_it_is(void **state)
 	(void)state;
 	assert_escaped("", "");
 	assert_escaped("a plain line, 100% of it", "a plain line, 100% of it");
-	assert_escaped("na\xc3\xafve \xe6\xbc\xa2\xe5\xad\x97 \xf0\x9f\x98\x80", "na\xc3\xafve \xe6\xbc\xa2\xe5\xad\x97 \xf0\x9f\x98\x80");
+	assert_escaped("na\xc3\xafve \xe6\xbc\xa2\xe5\xad\x97 \xf0\x9f\x98\x80",
+		       "na\xc3\xafve \xe6\xbc\xa2\xe5\xad\x97 \xf0\x9f\x98\x80");
 }
 
 static void controls_are_written_out(void **state)
 {
 	(void)state;
 	assert_escaped("a\nb\tc\r\033[2J\x7f", "a\\x0ab\\x09c\\x0d\\x1b[2J\\x7f");
-	assert_escaped("\xc2\x9b" "2J", "\\xc2\\x9b2J"); /* CSI as one character */
-	assert_escaped("\xe2\x80\xae" "gpj.exe", "\\u202egpj.exe");
+	assert_escaped("\xc2\x9b"
+		       "2J",
+		       "\\xc2\\x9b2J"); /* CSI as one character */
+	assert_escaped("\xe2\x80\xae"
+		       "gpj.exe",
+		       "\\u202egpj.exe");
 }
 
 static void bytes_that_are_no_text_are_written_out(void **state)
 {
 	(void)state;
 	assert_escaped("\xff\xc3", "\\xff\\xc3");
-	assert_escaped("\xc0\xaf", "\\xc0\\xaf");	  /* overlong */
+	assert_escaped("\xc0\xaf", "\\xc0\\xaf");          /* overlong */
 	assert_escaped("\xed\xa0\x80", "\\xed\\xa0\\x80"); /* a surrogate */
 	assert_escaped("\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80");
 }
 
-/* --- the filter --------------------------------------------------------------------------------------- */
+/* --- the filter
+ * --------------------------------------------------------------------------------------- */
 
 /* Cut into pieces of every size, it gives the same. */
 static void assert_filtered_bytes(const char *bytes, size_t length, const char *expected)
@@ -55,7 +61,8 @@ static void assert_filtered_bytes(const char *bytes, size_t length, const char *
 
 		for (size_t at = 0; at < length; at += piece)
 			assert_int_equal(filter_feed(&f, (const uint8_t *)bytes + at,
-						     length - at < piece ? length - at : piece, &out),
+						     length - at < piece ? length - at : piece,
+						     &out),
 					 0);
 		assert_int_equal(filter_end(&f, &out), 0);
 		assert_string_equal(out.data ? out.data : "", expected);
@@ -87,8 +94,12 @@ static void everything_else_that_moves_a_terminal_is_dropped(void **state)
 	assert_filtered("a\033]0;title\007b\033]52;c;QUJD\033\\c", "abc");
 	assert_filtered("a\033Pq~~\033\\b\033_x\033\\c\033^y\007d", "abcd");
 	assert_filtered("a\033cb\0337c\033(0d\033#8e\bf\x0eg", "abcdefg");
-	assert_filtered("a\xc2\x9b" "2Jb", "a2Jb");
-	assert_filtered("a\xe2\x80\xae" "b", "ab");
+	assert_filtered("a\xc2\x9b"
+			"2Jb",
+			"a2Jb");
+	assert_filtered("a\xe2\x80\xae"
+			"b",
+			"ab");
 }
 
 static void a_sequence_that_never_ends_hides_nothing_behind_its_line(void **state)
@@ -112,7 +123,10 @@ static void a_colour_that_is_too_long_is_none(void **state)
 static void bytes_that_are_no_text_become_one_sign_each(void **state)
 {
 	(void)state;
-	assert_filtered("a\xff" "b\xe2\x82", "a\xef\xbf\xbd" "b\xef\xbf\xbd\xef\xbf\xbd");
+	assert_filtered("a\xff"
+			"b\xe2\x82",
+			"a\xef\xbf\xbd"
+			"b\xef\xbf\xbd\xef\xbf\xbd");
 	assert_filtered("\xe2\x82\033[1mx", "\xef\xbf\xbd\xef\xbf\xbd\033[1mx\033[0m");
 	assert_filtered_bytes("a\0b", 3, "ab");
 }

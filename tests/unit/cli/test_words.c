@@ -19,7 +19,8 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* --- options ------------------------------------------------------------------------------------------ */
+/* --- options
+ * ------------------------------------------------------------------------------------------ */
 
 struct values {
 	bool flag, other;
@@ -59,7 +60,8 @@ static void options_and_words_come_in_any_order(void **state)
 	struct values v;
 
 	(void)state;
-	assert_int_equal(parse(&v, &words, &err, "one --flag two --text=a=b -n5 three --size 2M"), 0);
+	assert_int_equal(parse(&v, &words, &err, "one --flag two --text=a=b -n5 three --size 2M"),
+			 0);
 	assert_true(v.flag && !v.other);
 	assert_string_equal(v.text, "a=b");
 	assert_int_equal(v.count, 5);
@@ -117,16 +119,24 @@ static void what_is_wrong_with_an_option_is_told(void **state)
 	}
 }
 
-/* --- numbers ------------------------------------------------------------------------------------------ */
+/* --- numbers
+ * ------------------------------------------------------------------------------------------ */
 
 static void ages_are_rough(void **state)
 {
 	static const struct {
 		uint64_t ms;
 		const char *text;
-	} cases[] = {{0, "now"},	   {999, "now"},	{1000, "1s"},	   {59999, "59s"},
-		     {60000, "1m"},	   {3600000, "1h"},	{86400000, "1d"},  {86400000ull * 13, "13d"},
-		     {86400000ull * 14, "2w"}, {86400000ull * 800, "2y"}};
+	} cases[] = {{0, "now"},
+		     {999, "now"},
+		     {1000, "1s"},
+		     {59999, "59s"},
+		     {60000, "1m"},
+		     {3600000, "1h"},
+		     {86400000, "1d"},
+		     {86400000ull * 13, "13d"},
+		     {86400000ull * 14, "2w"},
+		     {86400000ull * 800, "2y"}};
 	const int64_t now = (int64_t)86400000 * 10000;
 	char text[FORMAT_SHORT];
 
@@ -178,9 +188,11 @@ static void runs_are_named_by_number_or_commit(void **state)
 	assert_false(find_is_commit("latest"));
 }
 
-/* --- tables ------------------------------------------------------------------------------------------- */
+/* --- tables
+ * ------------------------------------------------------------------------------------------- */
 
-static const struct table_column columns[] = {{"N", .right = true}, {"TEXT", .cut = true}, {"WORD"}};
+static const struct table_column columns[] = {
+	{"N", .right = true}, {"TEXT", .cut = true}, {"WORD"}};
 
 static char *printed(size_t width, bool colour)
 {
@@ -188,10 +200,14 @@ static char *printed(size_t width, bool colour)
 	owned_buffer out = {0};
 
 	assert_non_null(t);
-	assert_int_equal(table_add(t, (struct table_cell[]){{"1", 0}, {"a text that is long", 0}, {"x", 0}}), 0);
+	assert_int_equal(
+		table_add(t, (struct table_cell[]){{"1", 0}, {"a text that is long", 0}, {"x", 0}}),
+		0);
 	assert_int_equal(table_note(t, 0, "a note of a few words"), 0);
 	assert_int_equal(
-		table_add(t, (struct table_cell[]){{"10", 0}, {"\xe6\xbc\xa2\xe5\xad\x97", STYLE_GOOD}, {"y", 0}}),
+		table_add(t, (struct table_cell[]){{"10", 0},
+						   {"\xe6\xbc\xa2\xe5\xad\x97", STYLE_GOOD},
+						   {"y", 0}}),
 		0);
 	assert_int_equal(table_print(t, width, colour, &out), 0);
 	return buffer_take(&out);
@@ -229,7 +245,8 @@ static void a_table_narrower_than_it_can_be_is_still_one(void **state)
 	assert_non_null(strstr(text, "\033[32m\xe6\xbc\xa2\xe5\xad\x97\033[0m"));
 }
 
-/* --- JSON --------------------------------------------------------------------------------------------- */
+/* --- JSON
+ * --------------------------------------------------------------------------------------------- */
 
 static void messages_become_json_by_the_names_of_their_fields(void **state)
 {
@@ -273,14 +290,16 @@ static void words_of_json_are_those_of_the_wire(void **state)
 		job.verdict = (Cupel__Verdict)v;
 		job.kind = v ? CUPEL__KIND__KIND_PLAN : CUPEL__KIND__KIND_JOB;
 		text = json_of_message(&job.base);
-		snprintf(expected, sizeof(expected), v ? "\"verdict\": \"%s\"" : "\"verdict\": null",
+		snprintf(expected, sizeof(expected),
+			 v ? "\"verdict\": \"%s\"" : "\"verdict\": null",
 			 verdict_word(job.verdict));
 		assert_non_null(strstr(text, expected));
 		assert_non_null(strstr(text, v ? "\"kind\": \"plan\"" : "\"kind\": \"job\""));
 	}
 }
 
-/* --- repositories ------------------------------------------------------------------------------------- */
+/* --- repositories
+ * ------------------------------------------------------------------------------------- */
 
 static void urls_are_told_from_paths(void **state)
 {
