@@ -331,18 +331,33 @@ void cgroup_free(struct cgroup *cg)
 	free(cg);
 }
 
-int cgroup_enter(struct cgroup *cg, pid_t pid, bool all, struct error *err)
+int cgroup_doors(const struct cgroup *cg, int *out, size_t *count, struct error *err)
 {
+	*count = 0;
 	for (size_t i = 0; i < cg->count; i++) {
-		int rc;
+		int fd;
 
-		if (cg->group[i].ops == &group_v2 && !all)
+		if (cg->group[i].ops == &group_v2)
 			continue;
-		rc = cgroup_write_number(cg->group[i].dir, "cgroup.procs", (uint64_t)pid);
-		if (rc < 0)
-			return error_set(err, -rc, "put the job into its control group");
+		fd = openat(cg->group[i].dir, "tasks", O_WRONLY | O_CLOEXEC);
+		if (fd < 0) {
+			int code = errno;
+
+			while (*count > 0)
+				(void)close(out[--*count]);
+			return error_set(err, code, "open the job's control group");
+		}
+		out[(*count)++] = fd;
 	}
 	return 0;
+}
+
+int cgroup_enter(struct cgroup *cg, pid_t pid, struct error *err)
+{
+	const struct group *v2 = v2_of(cg);
+	int rc = v2 ? cgroup_write_number(v2->dir, "cgroup.procs", (uint64_t)pid) : 0;
+
+	return rc < 0 ? error_set(err, -rc, "put the job into its control group") : 0;
 }
 
 int cgroup_set_limits(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)

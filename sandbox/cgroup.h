@@ -26,8 +26,15 @@ OWNED(cgroup)
 /* Directory for CLONE_INTO_CGROUP, borrowed; -1 when there is no v2 tree. */
 int cgroup_birth(const struct cgroup *cg);
 
-/* Puts `pid` where its birth didn't: the v1 groups, and with `all` also the v2 one. */
-int cgroup_enter(struct cgroup *cg, pid_t pid, bool all, struct error *err);
+/* Doors to where a birth by CLONE_INTO_CGROUP doesn't lead, the v1 groups: a process of one thread
+ * that writes "0" to each is in them. That a thread moves itself is the one move for which the
+ * kernel doesn't wait until all processors were idle once: 7 ms on an idle host. The descriptors
+ * are the caller's. */
+#define CGROUP_DOORS_MAX 12
+int cgroup_doors(const struct cgroup *cg, int *out, size_t *count, struct error *err);
+
+/* Puts `pid` into the v2 group, where it could not be born there. */
+int cgroup_enter(struct cgroup *cg, pid_t pid, struct error *err);
 
 /* SANDBOX_CAN_* that this job's groups hold. */
 unsigned cgroup_holds(const struct cgroup *cg);

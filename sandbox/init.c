@@ -63,6 +63,9 @@ static int await_go(struct plan *plan)
 	ssize_t n;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (size_t i = 0; i < plan->door_count; i++)
+		if (write(plan->door[i], "0", 1) != 1)
+			return plan_fail(plan, "the control groups");
 	close_others(plan);
 	do
 		n = recv(plan->control, &go, 1, 0);

@@ -72,6 +72,8 @@ static void close_one(int *fd)
 
 static void close_childs(struct plan *plan)
 {
+	while (plan->door_count)
+		(void)close(plan->door[--plan->door_count]);
 	close_one(&plan->control);
 	close_one(&plan->input);
 	if (plan->error != plan->output)
@@ -217,8 +219,8 @@ static int prepare(struct plan *plan, struct cgroup *cg, struct launched *l, boo
 	int rc = init_fail_at == STEP_IDMAP ? error_set(err, EIO, "write the user id map")
 					    : ids_write(&plan->ids, l->pid, err);
 
-	if (rc == 0)
-		rc = cgroup_enter(cg, l->pid, !born_inside, err);
+	if (rc == 0 && !born_inside)
+		rc = cgroup_enter(cg, l->pid, err);
 	/* EPIPE: it has given up already, and its last word tells why. */
 	if (rc == 0 && send(l->control, "g", 1, MSG_NOSIGNAL) < 0 && errno != EPIPE)
 		rc = error_set(err, errno, "start the sandbox's first process");
@@ -246,6 +248,8 @@ int launch(struct plan *plan, struct cgroup *cg, struct launched *out, struct me
 
 	*failure = (struct message){0};
 	plan->cgroup_namespace = true;
+	if (rc == 0)
+		rc = cgroup_doors(cg, plan->door, &plan->door_count, err);
 	if (rc == 0) {
 		l.pid = make_child(plan, cg, &l, &born_inside);
 		if (l.pid == 0)

@@ -2,6 +2,7 @@
  * so that the child allocates nothing and decides nothing. */
 #pragma once
 
+#include "sandbox/cgroup.h"
 #include "sandbox/filter.h"
 #include "sandbox/ids.h"
 #include "sandbox/sandbox.h"
@@ -35,8 +36,10 @@ struct plan {
 	const char *path;  /* PATH of env, borrowed from it */
 
 	int control, input, output, error; /* all above 2 */
-	struct source worktree;            /* fd -1: a private one */
-	struct source system; /* the root of the owner's choice; fd -1 and no path: the host's */
+	int door[CGROUP_DOORS_MAX];        /* of control groups */
+	size_t door_count;
+	struct source worktree; /* fd -1: a private one */
+	struct source system;   /* the root of the owner's choice; fd -1 and no path: the host's */
 	struct source *binds;
 	size_t bind_count;
 
