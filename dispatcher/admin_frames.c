@@ -7,7 +7,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* --- runners ---------------------------------------------------------------------------------------------- */
+/* --- runners
+ * ---------------------------------------------------------------------------------------------- */
 
 static Cupel__RunnerJob *show_job(struct attempt *a, Cupel__RunnerJob *out, Cupel__Attempt *which)
 {
@@ -52,7 +53,7 @@ static void show_runner(struct runner *r, Cupel__Runner *out, struct shown_jobs 
 		out->software = r->software;
 	out->seen_at_ms = (uint64_t)(r->session ? clock_wall_ms() : r->seen_at_ms);
 	TAILQ_FOREACH(a, &r->attempts, entry)
-		count++;
+	count++;
 	jobs->job = calloc(count + 1, sizeof(*jobs->job));
 	jobs->which = calloc(count + 1, sizeof(*jobs->which));
 	jobs->list = calloc(count + 1, sizeof(*jobs->list));
@@ -145,8 +146,8 @@ void on_set_limits(struct session *s, ProtobufCMessage **m)
 	struct runner *r = runners_find(&s->d->runners, w->runner);
 
 	if (!r || !w->capacity) {
-		say_error(s, ENOENT, r ? "no limits were said for runner %s"
-				       : "there is no runner %s",
+		say_error(s, ENOENT,
+			  r ? "no limits were said for runner %s" : "there is no runner %s",
 			  w->runner);
 		return;
 	}
@@ -163,7 +164,9 @@ void on_set_limits(struct session *s, ProtobufCMessage **m)
 	say_done(s, "runner %s was told its limits", r->name);
 }
 
-/* --- tokens ----------------------------------------------------------------------------------------------- */
+/* --- tokens
+ * -----------------------------------------------------------------------------------------------
+ */
 
 /* Where a token tells its bearer to dial. */
 static int token_address(struct dispatcher *d, struct link_address *out, struct error *err)
@@ -180,9 +183,10 @@ static int token_address(struct dispatcher *d, struct link_address *out, struct 
 		(void)snprintf(out->port, sizeof(out->port), "%hu", (unsigned short)port);
 		return 0;
 	}
-	return error_say(err, ENOTCONN,
-			 "the dispatcher listens on its unix socket only, and nobody could reach it with a "
-			 "token: start it with --listen HOST:PORT (or --advertise)");
+	return error_say(
+		err, ENOTCONN,
+		"the dispatcher listens on its unix socket only, and nobody could reach it with a "
+		"token: start it with --listen HOST:PORT (or --advertise)");
 }
 
 static void drop_token(struct session *s, const char *name)
@@ -195,7 +199,8 @@ static void drop_token(struct session *s, const char *name)
 	}
 	for (other = TAILQ_FIRST(&s->d->sessions); other; other = next) {
 		next = TAILQ_NEXT(other, entry);
-		if (!link_peer(other->link)->local && strcmp(link_peer(other->link)->name, name) == 0)
+		if (!link_peer(other->link)->local &&
+		    strcmp(link_peer(other->link)->name, name) == 0)
 			session_dismiss(other, EACCES, "the token of %s was revoked", name);
 	}
 	say_done(s, "the token of %s is worth nothing any more", name);
@@ -214,7 +219,8 @@ void on_enroll(struct session *s, ProtobufCMessage **m)
 		return;
 	}
 	if (w->role == CUPEL__ROLE__ROLE_NONE) {
-		say_error(s, EINVAL, "a token needs a role: runner, observer, submitter, reader or admin");
+		say_error(s, EINVAL,
+			  "a token needs a role: runner, observer, submitter, reader or admin");
 		return;
 	}
 	if (token_address(s->d, &token.address, &err) < 0) {

@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- on the books and off them ------------------------------------------------------------------------- */
+/* --- on the books and off them
+ * ------------------------------------------------------------------------- */
 
 static void lease_expired(void *context);
 static void deadline_expired(void *context);
@@ -101,7 +102,8 @@ void attempt_released(struct attempt *a)
 		free_slot(a);
 }
 
-/* --- its clocks ------------------------------------------------------------------------------------------ */
+/* --- its clocks
+ * ------------------------------------------------------------------------------------------ */
 
 static void set(struct attempt *a, struct timer *timer, int64_t at_ms)
 {
@@ -179,7 +181,7 @@ static void lease_expired(void *context)
 /* While the runner is away its own clock holds the limits, and the lease decides here. */
 static bool runner_away(struct attempt *a, struct timer *timer)
 {
-	if (a->runner->session || a->state == CUPEL__STATE__STATE_ASSIGNED)
+	if (a->runner->session)
 		return false;
 	set(a, timer, a->lease.at_ms + 1);
 	return true;
@@ -221,7 +223,8 @@ static void deadline_expired(void *context)
 		return;
 	}
 	units_format_time(o->prepare_ms, time, sizeof(time));
-	(void)life_end(a, CUPEL__VERDICT__VERDICT_ERRORED, true, NULL, "%s took longer than %s on %s",
+	(void)life_end(a, CUPEL__VERDICT__VERDICT_ERRORED, true, NULL,
+		       "%s took longer than %s on %s",
 		       a->state == CUPEL__STATE__STATE_PREPARING ? "preparing it" : "finishing it",
 		       time, a->runner->name); /* live, as above */
 }
@@ -245,14 +248,14 @@ static void idle_expired(void *context)
 		       time, a->runner->name); /* live, as above */
 }
 
-/* --- its log and its result ------------------------------------------------------------------------------- */
+/* --- its log and its result
+ * ------------------------------------------------------------------------------- */
 
 struct joblog *attempt_log(struct attempt *a)
 {
 	struct error err = {0};
 
-	if (!a->log &&
-	    joblog_get(a->dispatcher->logs, a->run, a->job, a->epoch, &a->log, &err) < 0)
+	if (!a->log && joblog_get(a->dispatcher->logs, a->run, a->job, a->epoch, &a->log, &err) < 0)
 		log_error("job %" PRIu64 ": %s", a->job, err.text);
 	return a->log;
 }
@@ -270,7 +273,8 @@ void attempt_ack_log(struct attempt *a)
 	say(a->runner->session, FRAME_LOG_ACK, &m.base);
 }
 
-/* What is wrong between the log that the result speaks of and the one that is here; "" when nothing. */
+/* What is wrong between the log that the result speaks of and the one that is here; "" when
+ * nothing. */
 static void compare_log(struct attempt *a, char *out, size_t size)
 {
 	const Cupel__Result *r = a->result;

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- cancel and retry -------------------------------------------------------------------------------------- */
+/* --- cancel and retry
+ * -------------------------------------------------------------------------------------- */
 
 struct rows {
 	struct job_row *row;
@@ -66,9 +67,9 @@ void on_cancel(struct session *s, ProtobufCMessage **m)
 	const Cupel__RunRequest *w = (const Cupel__RunRequest *)*m;
 	/* Those that wait for others first: otherwise the end of these would skip them. */
 	static const Cupel__State order[] = {
-		CUPEL__STATE__STATE_HELD,      CUPEL__STATE__STATE_QUEUED,
-		CUPEL__STATE__STATE_ASSIGNED,  CUPEL__STATE__STATE_PREPARING,
-		CUPEL__STATE__STATE_RUNNING,   CUPEL__STATE__STATE_FINISHING,
+		CUPEL__STATE__STATE_HELD,     CUPEL__STATE__STATE_QUEUED,
+		CUPEL__STATE__STATE_ASSIGNED, CUPEL__STATE__STATE_PREPARING,
+		CUPEL__STATE__STATE_RUNNING,  CUPEL__STATE__STATE_FINISHING,
 	};
 	struct rows rows = {.only = w->job};
 	char reason[MESSAGE_TEXT_MAX];
@@ -76,8 +77,8 @@ void on_cancel(struct session *s, ProtobufCMessage **m)
 
 	if (!has_run(s, w->run))
 		return;
-	(void)snprintf(reason, sizeof(reason), "cancelled by %s%s%s", s->name, *w->reason ? ": " : "",
-		       w->reason); /* cut when too long */
+	(void)snprintf(reason, sizeof(reason), "cancelled by %s%s%s", s->name,
+		       *w->reason ? ": " : "", w->reason); /* cut when too long */
 	store_jobs_of(s->d->store, w->run, collect, &rows);
 	for (size_t o = 0; o < sizeof(order) / sizeof(order[0]); o++)
 		for (size_t i = 0; i < rows.count; i++)
@@ -87,8 +88,9 @@ void on_cancel(struct session *s, ProtobufCMessage **m)
 	if (count)
 		say_done(s, "%u job%s cancelled", count, count == 1 ? "" : "s");
 	else
-		say_error(s, ENOENT, *w->job ? "run %" PRIu64 " has no job %s that could be cancelled"
-					     : "run %" PRIu64 " has ended already%s",
+		say_error(s, ENOENT,
+			  *w->job ? "run %" PRIu64 " has no job %s that could be cancelled"
+				  : "run %" PRIu64 " has ended already%s",
 			  w->run, w->job);
 }
 
@@ -177,7 +179,8 @@ void on_retry(struct session *s, ProtobufCMessage **m)
 	if (count)
 		say_done(s, "%u job%s queued again", count, count == 1 ? "" : "s");
 	else
-		say_error(s, ENOENT, *w->job ? "run %" PRIu64 " has no job %s that has ended%s"
-					     : "run %" PRIu64 " has no job%s that could be retried%s",
+		say_error(s, ENOENT,
+			  *w->job ? "run %" PRIu64 " has no job %s that has ended%s"
+				  : "run %" PRIu64 " has no job%s that could be retried%s",
 			  w->run, w->job, w->failed_only ? " and not passed" : "");
 }

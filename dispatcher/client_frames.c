@@ -8,21 +8,23 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* --- new runs --------------------------------------------------------------------------------------------- */
+/* --- new runs
+ * --------------------------------------------------------------------------------------------- */
 
 void on_event(struct session *s, ProtobufCMessage **m)
 {
 	const Cupel__Event *e = (const Cupel__Event *)*m;
-	const struct run_new r = {SOURCE_EVENT, e->repository, *e->name ? e->name : e->repository,
-				  e->ref,	e->commit,     e->commit,
-				  e->subject,	e->author,     NULL,
+	const struct run_new r = {SOURCE_EVENT,   e->repository, *e->name ? e->name : e->repository,
+				  e->ref,         e->commit,     e->commit,
+				  e->subject,     e->author,     NULL,
 				  clock_wall_ms()};
 	Cupel__EventAck ack = CUPEL__EVENT_ACK__INIT;
 	struct error err = {0};
 	bool known;
 
 	if (!room_for_more(s->d, &err)) {
-		session_dismiss(s, err.code, "%s", err.text); /* it keeps the event and comes back */
+		session_dismiss(s, err.code, "%s",
+				err.text); /* it keeps the event and comes back */
 		return;
 	}
 	if (life_run_new(s->d, &r, &ack.run, &known) < 0)
@@ -35,9 +37,15 @@ void on_event(struct session *s, ProtobufCMessage **m)
 void on_submit(struct session *s, ProtobufCMessage **m)
 {
 	const Cupel__Submit *w = (const Cupel__Submit *)*m;
-	const struct run_new r = {SOURCE_SUBMIT, w->repository, *w->name ? w->name : w->repository,
-				  w->ref,	 w->revision,	"",
-				  "",		 "",		w->delivery,
+	const struct run_new r = {SOURCE_SUBMIT,
+				  w->repository,
+				  *w->name ? w->name : w->repository,
+				  w->ref,
+				  w->revision,
+				  "",
+				  "",
+				  "",
+				  w->delivery,
 				  clock_wall_ms()};
 	Cupel__Submitted answer = CUPEL__SUBMITTED__INIT;
 	struct error err = {0};
@@ -52,7 +60,8 @@ void on_submit(struct session *s, ProtobufCMessage **m)
 	say(s, FRAME_SUBMITTED, &answer.base);
 }
 
-/* --- looking ---------------------------------------------------------------------------------------------- */
+/* --- looking
+ * ---------------------------------------------------------------------------------------------- */
 
 void on_get(struct session *s, ProtobufCMessage **m)
 {
@@ -98,7 +107,8 @@ static void why_attempts(const Cupel__Job *j, struct buffer *out)
 	for (size_t i = 0; i < j->n_attempts; i++) {
 		const Cupel__AttemptInfo *a = j->attempts[i];
 
-		if (a->state != CUPEL__STATE__STATE_ENDED || (j->n_attempts == 1 && !*a->late_result))
+		if (a->state != CUPEL__STATE__STATE_ENDED ||
+		    (j->n_attempts == 1 && !*a->late_result))
 			continue;
 		(void)buffer_printf(out, "\n  attempt %u on %s: %s: %s", a->epoch, a->runner,
 				    verdict_word(a->verdict), a->reason);
@@ -154,4 +164,3 @@ void on_why(struct session *s, ProtobufCMessage **m)
 	explain(s, run, w->job);
 	cupel__run__free_unpacked(run, NULL);
 }
-

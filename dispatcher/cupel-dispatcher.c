@@ -101,8 +101,10 @@ int main(int argc, char **argv)
 	}
 	log_open("cupel-dispatcher");
 	(void)signal(SIGPIPE, SIG_IGN); /* a write tells */
-	(void)mallopt(M_ARENA_MAX, 1);	/* one thread allocates; a second arena would only cost memory */
-	(void)umask(077); /* logs and tokens are nobody else's; the socket's mode is set by itself */
+	(void)mallopt(M_ARENA_MAX,
+		      1); /* one thread allocates; a second arena would only cost memory */
+	(void)umask(
+		077); /* logs and tokens are nobody else's; the socket's mode is set by itself */
 	raise_file_limit();
 	base = event_base_new();
 	rc = base ? serve(base, &s, &err) : error_set(&err, ENOMEM, "make the event loop");

@@ -12,11 +12,12 @@
 #include <unistd.h>
 
 /* Below this much room new work is refused, so that what was begun can still be written down. */
-#define SPACE_MIN	 ((uint64_t)32 << 20)
-#define SPACE_LOOK_MS	 1000
-#define LOG_RETRY_S	 1 /* while the disk is full */
+#define SPACE_MIN     ((uint64_t)32 << 20)
+#define SPACE_LOOK_MS 1000
+#define LOG_RETRY_S   1 /* while the disk is full */
 
-/* --- the turn ----------------------------------------------------------------------------------------- */
+/* --- the turn
+ * ----------------------------------------------------------------------------------------- */
 
 void turn_wanted(struct dispatcher *d)
 {
@@ -95,7 +96,8 @@ static void turn_wanted_by(void *context)
 	turn_wanted(context);
 }
 
-/* --- logs that became durable ------------------------------------------------------------------------- */
+/* --- logs that became durable
+ * ------------------------------------------------------------------------- */
 
 static void synced(void *context, struct joblog *log)
 {
@@ -129,7 +131,8 @@ static void retry_logs(evutil_socket_t fd, short what, void *context)
 		}
 }
 
-/* --- memory from the store ---------------------------------------------------------------------------- */
+/* --- memory from the store
+ * ---------------------------------------------------------------------------- */
 
 static void load_runner(void *context, const struct runner_row *row)
 {
@@ -191,13 +194,14 @@ void unload(struct dispatcher *d)
 	struct runner *r;
 
 	TAILQ_FOREACH(r, &d->runners.all, entry)
-		while (!TAILQ_EMPTY(&r->attempts))
-			attempt_free(TAILQ_FIRST(&r->attempts));
+	while (!TAILQ_EMPTY(&r->attempts))
+		attempt_free(TAILQ_FIRST(&r->attempts));
 	queue_done(&d->queue);
 	queue_init(&d->queue);
 }
 
-/* --- opening and closing -------------------------------------------------------------------------------- */
+/* --- opening and closing
+ * -------------------------------------------------------------------------------- */
 
 static int lock_state(struct dispatcher *d, struct error *err)
 {
@@ -207,10 +211,11 @@ static int lock_state(struct dispatcher *d, struct error *err)
 	d->lock = fd_lock(d->dir, "lock");
 	if (d->lock == -EWOULDBLOCK) {
 		(void)fd_read_file(d->dir, "lock", 64, &holder); /* only says who */
-		return error_say(err, EBUSY,
-				 "%s is in use by another dispatcher (process %ld): stop it, or choose "
-				 "another --state",
-				 d->options.state, holder.data ? atol(holder.data) : 0L);
+		return error_say(
+			err, EBUSY,
+			"%s is in use by another dispatcher (process %ld): stop it, or choose "
+			"another --state",
+			d->options.state, holder.data ? atol(holder.data) : 0L);
 	}
 	if (d->lock < 0)
 		return error_set(err, -d->lock, "lock %s", d->options.state);

@@ -18,9 +18,9 @@ struct dispatcher_options {
 	size_t listen_count;
 	const char *advertise; /* HOST:PORT that tokens name; NULL: the TCP listener's */
 	uint64_t heartbeat_ms, lease_ms, lease_slack_ms;
-	uint64_t accept_ms;	    /* from an assignment to the runner's answer */
+	uint64_t accept_ms;         /* from an assignment to the runner's answer */
 	uint64_t deadline_slack_ms; /* how much later than the runner's our own clock strikes */
-	uint64_t prepare_ms;	    /* preparing, and finishing, at most */
+	uint64_t prepare_ms;        /* preparing, and finishing, at most */
 	uid_t allow_uids[DISPATCHER_UIDS_MAX]; /* local users who are admins */
 	size_t allow_uids_count;
 };

@@ -1,8 +1,9 @@
 /* inside.h - the dispatcher's one struct, and what its files offer each other.
  *
  * One turn of the loop is one transaction: handlers change the store and memory and queue what they
- * have to say; at the end of the turn all of it is committed at once, and only then anything is said.
- * When a commit fails, memory is thrown away and read again from the store, as after a crash. */
+ * have to say; at the end of the turn all of it is committed at once, and only then anything is
+ * said. When a commit fails, memory is thrown away and read again from the store, as after a crash.
+ */
 #pragma once
 
 #include "base/buffer.h"
@@ -37,13 +38,13 @@ struct dispatcher {
 	struct map sessions_by_id;
 	uint64_t last_session;
 	uint64_t turns;
-	struct buffer outbox;  /* said when the turn is committed */
-	struct event *turn;    /* active while there is something to end a turn for */
-	struct event *retry;   /* looks again at logs that the disk had no room for */
+	struct buffer outbox; /* said when the turn is committed */
+	struct event *turn;   /* active while there is something to end a turn for */
+	struct event *retry;  /* looks again at logs that the disk had no room for */
 	struct timeval log_retry;
-	struct map changed;    /* runs, for who watches them */
-	struct map ended;      /* runs, for who follows them all */
-	struct map watches;    /* by run: struct watch_list */
+	struct map changed;           /* runs, for who watches them */
+	struct map ended;             /* runs, for who follows them all */
+	struct map watches;           /* by run: struct watch_list */
 	struct tail_list early_tails; /* of jobs that have no attempt yet */
 	int64_t space_checked_ms;
 	bool space_left;
@@ -53,7 +54,8 @@ struct dispatcher {
 
 #define CREDIT (4 << 20) /* log bytes that a runner may send beyond what is durable */
 
-/* --- dispatcher.c ----------------------------------------------------------------------------------- */
+/* --- dispatcher.c
+ * ----------------------------------------------------------------------------------- */
 
 /* The turn ends soon: everything that changes anything calls it. */
 void turn_wanted(struct dispatcher *d);
@@ -64,7 +66,8 @@ bool room_for_more(struct dispatcher *d, struct error *err);
 int load(struct dispatcher *d, struct error *err);
 void unload(struct dispatcher *d);
 
-/* --- outbox.c ----------------------------------------------------------------------------------------- */
+/* --- outbox.c
+ * ----------------------------------------------------------------------------------------- */
 
 /* Says it once what was done before is on disk. NULL session: nobody is there to hear it. */
 void say(struct session *s, uint8_t type, const ProtobufCMessage *m);
@@ -77,7 +80,8 @@ void outbox_drained(struct session *s);
 /* Forgets what could not be kept, and marks who would have heard it. */
 void outbox_drop(struct dispatcher *d);
 
-/* --- life.c: the life of runs, jobs and attempts ---------------------------------------------------------- */
+/* --- life.c: the life of runs, jobs and attempts
+ * ---------------------------------------------------------- */
 
 int life_run_new(struct dispatcher *d, const struct run_new *r, uint64_t *run, bool *known);
 void life_assign(struct dispatcher *d); /* all that can be placed now */
@@ -94,7 +98,8 @@ void life_plan(struct attempt *a, const Cupel__Plan *plan);
 bool life_job_end(struct dispatcher *d, const struct job_row *job, Cupel__Verdict verdict,
 		  const char *reason, bool flaky);
 
-/* --- attempts.c: what is on a runner's books ------------------------------------------------------------------ */
+/* --- attempts.c: what is on a runner's books
+ * ------------------------------------------------------------------ */
 
 struct attempt *attempt_new(struct dispatcher *d, struct runner *r, uint64_t job, uint64_t run,
 			    uint32_t epoch, Cupel__Kind kind, const char *name);
@@ -103,7 +108,8 @@ void attempt_free(struct attempt *a);
 /* Its slot is free; it goes once it is over, too. */
 void attempt_released(struct attempt *a);
 void attempt_renew(struct attempt *a);
-/* Sets the deadlines of its state, from now, or from when it began (clock_wall_ms()) if that is known. */
+/* Sets the deadlines of its state, from now, or from when it began (clock_wall_ms()) if that is
+ * known. */
 void attempt_deadlines(struct attempt *a, int64_t started_at_ms);
 /* Its log, opened when need be; NULL and a log line when it can't be. */
 struct joblog *attempt_log(struct attempt *a);
@@ -111,7 +117,9 @@ struct joblog *attempt_log(struct attempt *a);
 void attempt_conclude(struct attempt *a);
 void attempt_ack_log(struct attempt *a);
 
-/* --- sessions -------------------------------------------------------------------------------------------------- */
+/* --- sessions
+ * --------------------------------------------------------------------------------------------------
+ */
 
 struct session {
 	struct dispatcher *d;
@@ -120,10 +128,10 @@ struct session {
 	Cupel__Role role; /* none until the hello */
 	char name[MESSAGE_NAME_MAX + 1];
 	struct runner *runner; /* of a runner */
-	bool finishing;	       /* told to go; nothing is heard any more */
-	uint64_t spoke;	       /* in which turn last */
-	bool owed;	       /* something said in this turn never left */
-	bool held_back;	       /* it doesn't read its answers, so we don't read its questions */
+	bool finishing;        /* told to go; nothing is heard any more */
+	uint64_t spoke;        /* in which turn last */
+	bool owed;             /* something said in this turn never left */
+	bool held_back;        /* it doesn't read its answers, so we don't read its questions */
 	size_t in_outbox;      /* bytes */
 	struct timer patience; /* for the hello */
 	int64_t complained_ms;

@@ -53,11 +53,12 @@ struct joblogs {
 
 static void file_name(const struct joblog *log, char *out, size_t size)
 {
-	(void)snprintf(out, size, "logs/%" PRIu64 "/%" PRIu64 ".%" PRIu32 ".log", log->run, log->job,
-		       log->epoch); /* fits */
+	(void)snprintf(out, size, "logs/%" PRIu64 "/%" PRIu64 ".%" PRIu32 ".log", log->run,
+		       log->job, log->epoch); /* fits */
 }
 
-/* --- the thread ----------------------------------------------------------------------------------- */
+/* --- the thread
+ * ----------------------------------------------------------------------------------- */
 
 static int sync_directory(int state, const char *name)
 {
@@ -134,7 +135,8 @@ static void *sync_thread(void *argument)
 	return NULL;
 }
 
-/* --- the loop's side -------------------------------------------------------------------------------- */
+/* --- the loop's side
+ * -------------------------------------------------------------------------------- */
 
 static void enqueue(struct joblog *log)
 {

@@ -1,8 +1,9 @@
-/* joblog.h - what attempts write: one file each, addressed by offset, durable by a thread of its own.
+/* joblog.h - what attempts write: one file each, addressed by offset, durable by a thread of its
+ * own.
  *
  * logs/RUN/JOB.EPOCH.log below the state directory; the names are made from numbers only. Appending
- * goes to the page cache and never waits for the disk; the thread syncs, digests, and tells. Nothing
- * is kept in memory but positions. */
+ * goes to the page cache and never waits for the disk; the thread syncs, digests, and tells.
+ * Nothing is kept in memory but positions. */
 #pragma once
 
 #include "base/error.h"
@@ -40,8 +41,8 @@ void joblog_whose(const struct joblog *log, uint64_t *job, uint32_t *epoch);
 /* The log if somebody has it open, borrowed; NULL otherwise. */
 struct joblog *joblog_find(struct joblogs *l, uint64_t job, uint32_t epoch);
 
-/* Appends what lies beyond the length. 0; -ERANGE: there would be a gap; else what the disk says, and
- * nothing was appended that counts. */
+/* Appends what lies beyond the length. 0; -ERANGE: there would be a gap; else what the disk says,
+ * and nothing was appended that counts. */
 int joblog_append(struct joblog *log, uint64_t offset, const void *bytes, size_t length);
 
 /* Syncs and digests what is there already: after a restart. */

@@ -25,7 +25,8 @@ void life_enqueue(struct dispatcher *d, uint64_t job, uint64_t run, Cupel__Kind 
 	turn_wanted(d);
 }
 
-/* --- runs --------------------------------------------------------------------------------------------- */
+/* --- runs
+ * --------------------------------------------------------------------------------------------- */
 
 int life_run_new(struct dispatcher *d, const struct run_new *r, uint64_t *run, bool *known)
 {
@@ -57,7 +58,8 @@ static void tell_run(const struct run_sum *sum, char *out, size_t size)
 		(void)snprintf(out, size, "%s: %.3800s (and %u more)", sum->job, sum->reason,
 			       sum->like_this - 1);
 	else
-		(void)snprintf(out, size, "%s: %.3800s", sum->job, sum->reason); /* cut when too long */
+		(void)snprintf(out, size, "%s: %.3800s", sum->job,
+			       sum->reason); /* cut when too long */
 }
 
 static void run_ended(struct dispatcher *d, uint64_t run)
@@ -74,7 +76,8 @@ static void run_ended(struct dispatcher *d, uint64_t run)
 	watch_run_ended(d, run);
 }
 
-/* --- jobs that end ------------------------------------------------------------------------------------- */
+/* --- jobs that end
+ * ------------------------------------------------------------------------------------- */
 
 struct dependents {
 	struct job_row *rows;
@@ -138,7 +141,8 @@ bool life_job_end(struct dispatcher *d, const struct job_row *job, Cupel__Verdic
 	return true;
 }
 
-/* --- assigning ------------------------------------------------------------------------------------------- */
+/* --- assigning
+ * ------------------------------------------------------------------------------------------- */
 
 static void tell_runner(struct attempt *a, const struct run_place *place, Cupel__JobSpec *spec)
 {
@@ -178,7 +182,8 @@ static void assign(struct dispatcher *d, const struct waiting *w, struct runner 
 		tail_assigned(d, a);
 		run_changed(d, w->run);
 	} else {
-		log_error("job %" PRIu64 " could not be assigned; a restart takes it up again", w->job);
+		log_error("job %" PRIu64 " could not be assigned; a restart takes it up again",
+			  w->job);
 	}
 	run_place_done(&place);
 	if (spec)
@@ -197,7 +202,8 @@ void life_assign(struct dispatcher *d)
 	}
 }
 
-/* --- attempts --------------------------------------------------------------------------------------------- */
+/* --- attempts
+ * --------------------------------------------------------------------------------------------- */
 
 void life_phase(struct attempt *a, Cupel__State to, const Cupel__Limits *granted)
 {
@@ -262,14 +268,16 @@ static void follow(struct attempt *a, Cupel__Verdict verdict, bool infrastructur
 		queue_again(a, verdict != CUPEL__VERDICT__VERDICT_DECLINED, f.elsewhere);
 		break;
 	case FOLLOW_POISON:
-		(void)snprintf(text, sizeof(text),
-			       "its runner was lost %u times (%u different ones, the last was %s), so it may be "
-			       "what breaks them; `cupel retry` runs it again",
-			       past.lost, past.lost_runners, a->runner->name);
+		(void)snprintf(
+			text, sizeof(text),
+			"its runner was lost %u times (%u different ones, the last was %s), so it may be "
+			"what breaks them; `cupel retry` runs it again",
+			past.lost, past.lost_runners, a->runner->name);
 		end_job_of(a, CUPEL__VERDICT__VERDICT_ERRORED, text);
 		break;
 	case FOLLOW_USED_UP:
-		(void)snprintf(text, sizeof(text), "%u attempts failed before it could run; the last, on %s: %.3600s",
+		(void)snprintf(text, sizeof(text),
+			       "%u attempts failed before it could run; the last, on %s: %.3600s",
 			       past.errored, a->runner->name, reason); /* cut when too long */
 		end_job_of(a, CUPEL__VERDICT__VERDICT_ERRORED, text);
 		break;
@@ -307,8 +315,9 @@ bool life_end(struct attempt *a, Cupel__Verdict verdict, bool infrastructure,
 	struct dispatcher *d = a->dispatcher;
 	struct joblog *log = joblog_find(d->logs, a->job, a->epoch);
 	char reason[MESSAGE_TEXT_MAX];
-	struct attempt_end end = {verdict, reason, infrastructure, result,
-				  log ? joblog_length(log) : 0, clock_wall_ms()};
+	struct attempt_end end = {
+		verdict,        reason, infrastructure, result, log ? joblog_length(log) : 0,
+		clock_wall_ms()};
 	va_list args;
 
 	va_start(args, format);

@@ -60,7 +60,8 @@ void *map_take(struct map *m, uint64_t key)
 	if (!value)
 		return NULL;
 	at = (size_t)(hole - m->slots);
-	for (next = (at + 1) & (m->size - 1); m->slots[next].value; next = (next + 1) & (m->size - 1)) {
+	for (next = (at + 1) & (m->size - 1); m->slots[next].value;
+	     next = (next + 1) & (m->size - 1)) {
 		size_t wanted = home(m, m->slots[next].key);
 
 		if (((next - wanted) & (m->size - 1)) < ((next - at) & (m->size - 1)))

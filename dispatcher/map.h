@@ -9,13 +9,13 @@ struct map {
 	struct map_slot {
 		uint64_t key;
 		void *value; /* NULL: free */
-	} *slots;
+	} * slots;
 	size_t count, size;
 };
 
 int map_put(struct map *m, uint64_t key, void *value); /* -ENOMEM; replaces */
 void *map_get(const struct map *m, uint64_t key);      /* NULL: none */
-void *map_take(struct map *m, uint64_t key);	       /* and removes it */
+void *map_take(struct map *m, uint64_t key);           /* and removes it */
 /* All values in any order: start with *at = 0; NULL at the end. The map must stay as it is. */
 void *map_next(const struct map *m, size_t *at);
 void map_done(struct map *m);

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes said in one turn: a turn handles what the sockets held, so that this isn't reached; were it,
- * the frames beyond it are lost and their peers are dismissed, which makes them ask again. */
+/* Bytes said in one turn: a turn handles what the sockets held, so that this isn't reached; were
+ * it, the frames beyond it are lost and their peers are dismissed, which makes them ask again. */
 #define OUTBOX_MAX ((size_t)256 << 20)
 
 /* Answers that one peer has not taken yet; beyond that its questions wait. */

@@ -25,7 +25,8 @@ static int by_name(const void *a, const void *b, void *context)
 {
 	const Cupel__Plan *plan = context;
 
-	return strcmp(plan->jobs[*(const uint16_t *)a]->name, plan->jobs[*(const uint16_t *)b]->name);
+	return strcmp(plan->jobs[*(const uint16_t *)a]->name,
+		      plan->jobs[*(const uint16_t *)b]->name);
 }
 
 /* -1: there is none of that name. */
@@ -73,8 +74,8 @@ static int check_needs(struct checked *c, struct error *err)
 	for (size_t i = 0; i < c->plan->n_jobs; i++)
 		count += c->plan->jobs[i]->n_needs;
 	if (count > NEEDS_MAX)
-		return error_say(err, EINVAL, "its jobs have %zu needs, at most %d are taken", count,
-				 NEEDS_MAX);
+		return error_say(err, EINVAL, "its jobs have %zu needs, at most %d are taken",
+				 count, NEEDS_MAX);
 	c->needs = calloc(count + 1, sizeof(*c->needs));
 	if (!c->needs)
 		return error_set(err, ENOMEM, "take up the plan");
@@ -136,7 +137,8 @@ static void insert_jobs(struct dispatcher *d, uint64_t run, const struct checked
 	uint64_t ids[MESSAGE_JOBS_MAX];
 
 	for (size_t i = 0; i < plan->n_jobs; i++) {
-		struct job_new job = {.run = run, .name = plan->jobs[i]->name, .spec = plan->jobs[i]};
+		struct job_new job = {
+			.run = run, .name = plan->jobs[i]->name, .spec = plan->jobs[i]};
 
 		job.kind = CUPEL__KIND__KIND_JOB;
 		job.state = plan->jobs[i]->n_needs ? CUPEL__STATE__STATE_HELD

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_PAST 32 /* jobs at a bucket's head that avoid a runner, before the next bucket's turn */
+#define LOOK_PAST                                                                                  \
+	32 /* jobs at a bucket's head that avoid a runner, before the next bucket's turn */
 
 /* Who said no to a bucket. */
 struct refusal {
@@ -16,14 +17,14 @@ struct refusal {
 };
 
 struct bucket {
-	char *wish;    /* what its jobs ask for, as text: the key */
-	char *labels;  /* "a, b", for people; "" when none */
-	char **label;  /* NULL-terminated */
+	char *wish;   /* what its jobs ask for, as text: the key */
+	char *labels; /* "a, b", for people; "" when none */
+	char **label; /* NULL-terminated */
 	bool plan, network_host;
 	struct waiting_list urgent, normal;
 	struct refusal *refusals;
 	size_t refusals_count;
-	size_t fitting;	     /* runners that are connected, take jobs, and fit */
+	size_t fitting;      /* runners that are connected, take jobs, and fit */
 	uint64_t generation; /* of the runners, when `fitting` was counted */
 	TAILQ_ENTRY(bucket) entry;
 	struct bucket *same_hash;
@@ -79,7 +80,8 @@ size_t queue_length(const struct queue *q)
 	return q->by_job.count;
 }
 
-/* --- what fits ------------------------------------------------------------------------------------- */
+/* --- what fits
+ * ------------------------------------------------------------------------------------- */
 
 static bool has_label(const struct runner *r, const char *label)
 {
@@ -99,7 +101,8 @@ static bool wants_host(const Cupel__JobSpec *spec)
 	return spec && strcmp(spec->network, "host") == 0;
 }
 
-bool queue_another_fits(const struct runners *all, const struct runner *r, const Cupel__JobSpec *spec)
+bool queue_another_fits(const struct runners *all, const struct runner *r,
+			const Cupel__JobSpec *spec)
 {
 	const struct runner *other;
 
@@ -152,10 +155,11 @@ static void count_fitting(struct bucket *b, const struct runners *all)
 	b->generation = all->generation;
 	b->fitting = 0;
 	TAILQ_FOREACH(r, &all->all, entry)
-		b->fitting += takes_jobs(r) && fits(b, r);
+	b->fitting += takes_jobs(r) && fits(b, r);
 }
 
-/* --- buckets --------------------------------------------------------------------------------------- */
+/* --- buckets
+ * --------------------------------------------------------------------------------------- */
 
 static uint64_t hash_of(const char *text)
 {
@@ -170,9 +174,9 @@ static int write_wish(const Cupel__JobSpec *spec, struct buffer *wish, struct bu
 {
 	const Cupel__Limits none = CUPEL__LIMITS__INIT;
 	const Cupel__Limits *l = spec && spec->limits ? spec->limits : &none;
-	int rc = buffer_printf(wish, "%s %d %" PRIu64 " %" PRIu32 " %" PRIu64,
-			       spec ? "job" : "plan", wants_host(spec), l->memory, l->cpu_milli,
-			       l->tasks);
+	int rc =
+		buffer_printf(wish, "%s %d %" PRIu64 " %" PRIu32 " %" PRIu64, spec ? "job" : "plan",
+			      wants_host(spec), l->memory, l->cpu_milli, l->tasks);
 
 	for (size_t i = 0; rc == 0 && spec && i < spec->n_labels; i++) {
 		rc = buffer_printf(wish, "\n%s", spec->labels[i]);
@@ -245,7 +249,8 @@ static void drop_when_empty(struct queue *q, struct bucket *b)
 	bucket_free(b);
 }
 
-/* --- in and out ------------------------------------------------------------------------------------ */
+/* --- in and out
+ * ------------------------------------------------------------------------------------ */
 
 /* Ids grow, so a new job belongs at the end, and an old one that comes back near the front. */
 static void insert(struct waiting_list *list, struct waiting *w)
@@ -257,8 +262,8 @@ static void insert(struct waiting_list *list, struct waiting *w)
 		return;
 	}
 	TAILQ_FOREACH(other, list, entry)
-		if (other->job > w->job)
-			break;
+	if (other->job > w->job)
+		break;
 	TAILQ_INSERT_BEFORE(other, w, entry);
 }
 
@@ -298,7 +303,8 @@ bool queue_drop(struct queue *q, uint64_t job)
 	return true;
 }
 
-/* --- who gets what --------------------------------------------------------------------------------- */
+/* --- who gets what
+ * --------------------------------------------------------------------------------- */
 
 static bool has_room(const struct bucket *b, const struct runner *r)
 {
@@ -384,7 +390,8 @@ struct waiting *queue_next(struct queue *q, struct runners *all, int64_t now_ms,
 	return best;
 }
 
-/* --- refusals -------------------------------------------------------------------------------------- */
+/* --- refusals
+ * -------------------------------------------------------------------------------------- */
 
 void queue_declined(struct queue *q, uint64_t job, struct runner *r, bool never, const char *reason,
 		    int64_t now_ms)
@@ -416,20 +423,21 @@ void queue_reopen(struct queue *q, const struct runner *r, bool all)
 	struct bucket *b;
 
 	TAILQ_FOREACH(b, &q->buckets, entry)
-		for (size_t i = 0; i < b->refusals_count;) {
-			struct refusal *it = &b->refusals[i];
+	for (size_t i = 0; i < b->refusals_count;) {
+		struct refusal *it = &b->refusals[i];
 
-			if (it->runner != r || (it->never && !all)) {
-				i++;
-				continue;
-			}
-			free(it->reason);
-			*it = b->refusals[--b->refusals_count];
-			b->generation = UINT64_MAX;
+		if (it->runner != r || (it->never && !all)) {
+			i++;
+			continue;
 		}
+		free(it->reason);
+		*it = b->refusals[--b->refusals_count];
+		b->generation = UINT64_MAX;
+	}
 }
 
-/* --- why ------------------------------------------------------------------------------------------- */
+/* --- why
+ * ------------------------------------------------------------------------------------------- */
 
 static void say_about(const struct bucket *b, const struct waiting *w, const struct runner *r,
 		      int64_t now_ms, struct buffer *out)
@@ -437,7 +445,8 @@ static void say_about(const struct bucket *b, const struct waiting *w, const str
 	const struct refusal *no = refusal_of(b, r, now_ms);
 
 	if (no)
-		(void)buffer_printf(out, "; %s declined: %s", r->name, no->reason ? no->reason : "");
+		(void)buffer_printf(out, "; %s declined: %s", r->name,
+				    no->reason ? no->reason : "");
 	else if (r->pressure)
 		(void)buffer_printf(out, "; %s takes nothing now: %s", r->name, r->pressure);
 	else if (!has_room(b, r))
@@ -471,7 +480,8 @@ void queue_why(const struct queue *q, const struct runners *all, uint64_t job, i
 			say_about(b, w, r, now_ms, out);
 	}
 	if (out->length > start) {
-		memmove(out->data + start, out->data + start + 2, out->length - start - 1); /* "; " */
+		memmove(out->data + start, out->data + start + 2,
+			out->length - start - 1); /* "; " */
 		out->length -= 2;
 		return;
 	}

@@ -1,8 +1,8 @@
 /* queue.h - what waits for a runner, in order, and who gets what.
  *
- * Jobs that ask for the same (labels, network, sizes) share a bucket: what fits one fits all, so that
- * a thousand waiting jobs cost as much to place as one. Order: plans, then what was requeued, then
- * by age (ids grow). */
+ * Jobs that ask for the same (labels, network, sizes) share a bucket: what fits one fits all, so
+ * that a thousand waiting jobs cost as much to place as one. Order: plans, then what was requeued,
+ * then by age (ids grow). */
 #pragma once
 
 #include "base/buffer.h"
@@ -21,7 +21,7 @@ TAILQ_HEAD(waiting_list, waiting);
 
 struct queue {
 	TAILQ_HEAD(bucket_list, bucket) buckets;
-	struct map by_job; /* struct waiting */
+	struct map by_job;  /* struct waiting */
 	struct map by_wish; /* struct bucket */
 };
 
@@ -34,12 +34,13 @@ int queue_put(struct queue *q, uint64_t job, uint64_t run, const Cupel__JobSpec 
 bool queue_drop(struct queue *q, uint64_t job); /* false: it didn't wait */
 size_t queue_length(const struct queue *q);
 
-/* The next job that a ready runner can take, removed from the queue; the caller frees it. NULL: none
- * can be placed now. */
+/* The next job that a ready runner can take, removed from the queue; the caller frees it. NULL:
+ * none can be placed now. */
 struct waiting *queue_next(struct queue *q, struct runners *all, int64_t now_ms,
 			   struct runner **runner);
 
-/* `r` declined this waiting job: nothing like it until it frees something, or for good (`never`). */
+/* `r` declined this waiting job: nothing like it until it frees something, or for good (`never`).
+ */
 #define DECLINE_REST_MS 30000 /* at the latest then a runner that holds nothing is asked again */
 void queue_declined(struct queue *q, uint64_t job, struct runner *r, bool never, const char *reason,
 		    int64_t now_ms);

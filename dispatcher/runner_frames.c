@@ -7,12 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- hello ------------------------------------------------------------------------------------------------ */
+/* --- hello
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static bool is_named(const Cupel__RunnerInfo *info, const struct attempt *a)
 {
 	for (size_t i = 0; i < info->n_held; i++)
-		if (info->held[i]->attempt->job == a->job && info->held[i]->attempt->epoch == a->epoch)
+		if (info->held[i]->attempt->job == a->job &&
+		    info->held[i]->attempt->epoch == a->epoch)
 			return true;
 	return false;
 }
@@ -33,7 +36,8 @@ static void settle_books(struct runner *r, const Cupel__RunnerInfo *info, bool r
 		attempt_released(a); /* so that its end lets go of it */
 		if (!reborn && a->state == CUPEL__STATE__STATE_ASSIGNED && !a->arrived)
 			(void)life_end(a, CUPEL__VERDICT__VERDICT_DECLINED, false, NULL,
-				       "the assignment did not reach %s", r->name); /* it was live */
+				       "the assignment did not reach %s",
+				       r->name); /* it was live */
 		else
 			(void)life_end(a, CUPEL__VERDICT__VERDICT_LOST, false, NULL,
 				       reborn ? "%s was started anew and does not hold it any more"
@@ -82,8 +86,9 @@ static void answer_held(struct runner *r, const Cupel__Held *held, Cupel__HeldAn
 	attempt_renew(a);
 	life_phase(a, held->state, NULL);
 	if (a->state == CUPEL__STATE__STATE_ASSIGNED)
-		life_phase(a, CUPEL__STATE__STATE_PREPARING, NULL); /* it has accepted what it holds */
-	attempt_deadlines(a, 0);
+		life_phase(a, CUPEL__STATE__STATE_PREPARING,
+			   NULL); /* it has accepted what it holds */
+	a->progress_at_ms = clock_boot_ms(); /* what it wrote meanwhile is on its way */
 	out->proceed = true;
 	out->log_durable = a->log ? joblog_durable(a->log) : 0;
 }
@@ -132,6 +137,7 @@ void on_runner_hello(struct session *s, const Cupel__Hello *hello)
 	struct dispatcher *d = s->d;
 	const Cupel__RunnerInfo *info = hello->runner;
 	struct runner *r = runners_find(&d->runners, hello->name);
+	const Cupel__Drain drain = CUPEL__DRAIN__INIT;
 	bool reborn;
 
 	if (!info || info->incarnation.len != 16 || !info->capacity) {
@@ -148,13 +154,16 @@ void on_runner_hello(struct session *s, const Cupel__Hello *hello)
 	memcpy(r->incarnation, info->incarnation.data, 16);
 	if (r->session)
 		session_dismiss(r->session, EEXIST,
-				"another connection as runner %s has come; names must differ", r->name);
+				"another connection as runner %s has come; names must differ",
+				r->name);
 	r->session = s;
 	s->runner = r;
 	free(r->pressure);
 	r->pressure = NULL;
 	queue_reopen(&d->queue, r, true);
 	welcome_runner(s, info);
+	if (r->draining)
+		say(s, FRAME_DRAIN, &drain.base);
 	settle_books(r, info, reborn);
 	runner_update(&d->runners, r);
 	d->runners.generation++;
@@ -173,7 +182,8 @@ void on_runner_gone(struct session *s)
 	log_info("runner %s is gone", r->name);
 }
 
-/* --- attempts --------------------------------------------------------------------------------------------- */
+/* --- attempts
+ * --------------------------------------------------------------------------------------------- */
 
 /* The attempt, if it is on this runner's books. Otherwise it is either long over (fine, NULL), or a
  * runner that meddles with what was never its own (said and logged, NULL). */
@@ -187,8 +197,9 @@ static struct attempt *of_this_runner(struct session *s, const Cupel__Attempt *w
 		return a;
 	if (store_attempt(s->d->store, which->job, which->epoch, &row) < 0 ||
 	    strcmp(row.runner, s->runner->name) != 0)
-		session_complain(s, EPERM, "%s for attempt %u of job %" PRIu64 ", which is not its own",
-				 what, which->epoch, which->job);
+		session_complain(s, EPERM,
+				 "%s for attempt %u of job %" PRIu64 ", which is not its own", what,
+				 which->epoch, which->job);
 	return NULL;
 }
 
@@ -199,7 +210,8 @@ void on_accept(struct session *s, ProtobufCMessage **m)
 	struct attempt *a = of_this_runner(s, accept->attempt, "an acceptance");
 
 	if (a && !a->over)
-		life_phase(a, CUPEL__STATE__STATE_PREPARING, accept->granted ? accept->granted : &none);
+		life_phase(a, CUPEL__STATE__STATE_PREPARING,
+			   accept->granted ? accept->granted : &none);
 }
 
 void on_decline(struct session *s, ProtobufCMessage **m)
@@ -268,10 +280,10 @@ void on_plan(struct session *s, ProtobufCMessage **m)
 		struct attempt_row row;
 
 		/* Answered before and not heard, or over otherwise. */
-		if (store_attempt(s->d->store, plan->attempt->job, plan->attempt->epoch, &row) == 0 &&
+		if (store_attempt(s->d->store, plan->attempt->job, plan->attempt->epoch, &row) ==
+			    0 &&
 		    strcmp(row.runner, s->runner->name) == 0)
-			ack_result(s, plan->attempt,
-				   row.verdict != CUPEL__VERDICT__VERDICT_PASSED);
+			ack_result(s, plan->attempt, row.verdict != CUPEL__VERDICT__VERDICT_PASSED);
 	}
 }
 
@@ -284,7 +296,8 @@ void on_result(struct session *s, ProtobufCMessage **m)
 		late(s, result->attempt, verdict_word(result->verdict), result->reason);
 		return;
 	}
-	if (a->kind == CUPEL__KIND__KIND_PLAN && result->verdict == CUPEL__VERDICT__VERDICT_PASSED) {
+	if (a->kind == CUPEL__KIND__KIND_PLAN &&
+	    result->verdict == CUPEL__VERDICT__VERDICT_PASSED) {
 		session_complain(s, EPERM, "a plan that went well is answered by a plan");
 		return;
 	}
@@ -306,7 +319,8 @@ void on_released(struct session *s, ProtobufCMessage **m)
 	turn_wanted(s->d);
 }
 
-/* --- heartbeat -------------------------------------------------------------------------------------------- */
+/* --- heartbeat
+ * -------------------------------------------------------------------------------------------- */
 
 static void take_progress(struct attempt *a, Cupel__Progress *p)
 {
@@ -393,14 +407,17 @@ void on_heartbeat(struct session *s, ProtobufCMessage **m)
 	turn_wanted(s->d);
 }
 
-/* --- logs ------------------------------------------------------------------------------------------------- */
+/* --- logs
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void log_not_taken(struct session *s, struct attempt *a, int rc)
 {
 	if (!a->log_told)
 		log_warning("job %" PRIu64 ": its log can't be stored: %s", a->job, strerror(-rc));
 	a->log_refused = a->log_told = true;
-	(void)event_add(s->d->retry, &s->d->log_retry); /* fails without memory: the next frame tries */
+	(void)event_add(s->d->retry,
+			&s->d->log_retry); /* fails without memory: the next frame tries */
 }
 
 void on_log(struct session *s, const struct frame *frame)

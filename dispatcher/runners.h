@@ -13,28 +13,29 @@ struct joblog;
 struct runner;
 struct dispatcher;
 
-/* One attempt on a runner's books: from its assignment until the runner says that it is released. */
+/* One attempt on a runner's books: from its assignment until the runner says that it is released.
+ */
 struct attempt {
 	struct dispatcher *dispatcher;
 	uint64_t job, run;
 	uint32_t epoch;
 	Cupel__Kind kind;
 	Cupel__State state;
-	bool over;    /* it has a verdict; only its slot is still in use */
-	bool released; /* its slot is free already, but it has no verdict yet */
+	bool over;        /* it has a verdict; only its slot is still in use */
+	bool released;    /* its slot is free already, but it has no verdict yet */
 	bool log_refused; /* the disk had no room for its log */
-	bool log_told;	  /* and that was logged */
-	bool unheard; /* over, and missing in the last heartbeat */
-	bool arrived; /* the runner has shown that it knows of it */
-	char *name;   /* of the job */
+	bool log_told;    /* and that was logged */
+	bool unheard;     /* over, and missing in the last heartbeat */
+	bool arrived;     /* the runner has shown that it knows of it */
+	char *name;       /* of the job */
 	struct runner *runner;
 	struct timer lease, deadline, idle;
 	uint64_t wall_ms, idle_ms;
-	int64_t progress_at_ms;	  /* clock_boot_ms() of the last output */
-	uint64_t spooled;	  /* as the runner said last */
-	struct joblog *log;	  /* NULL until there is output */
-	Cupel__Result *result;	  /* waits for its log to be durable */
-	Cupel__Usage *usage;	  /* of the last heartbeat */
+	int64_t progress_at_ms;     /* clock_boot_ms() of the last output */
+	uint64_t spooled;           /* as the runner said last */
+	struct joblog *log;         /* NULL until there is output */
+	Cupel__Result *result;      /* waits for its log to be durable */
+	Cupel__Usage *usage;        /* of the last heartbeat */
 	TAILQ_ENTRY(attempt) entry; /* of runner->attempts */
 };
 
@@ -44,10 +45,10 @@ struct runner {
 	uint8_t incarnation[16];
 	Cupel__RunnerInfo *info; /* labels and capacity; never NULL */
 	Cupel__Capacity *unused; /* NULL: not said */
-	char *pressure;		 /* NULL: none */
+	char *pressure;          /* NULL: none */
 	char *software;
 	bool draining;
-	int64_t seen_at_ms; /* clock_wall_ms() */
+	int64_t seen_at_ms;   /* clock_wall_ms() */
 	unsigned jobs, plans; /* on its books */
 	TAILQ_HEAD(attempt_list, attempt) attempts;
 	TAILQ_ENTRY(runner) entry;

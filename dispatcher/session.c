@@ -10,12 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HELLO_MS	 10000
-#define SESSIONS_MAX	 30000
-#define COMPLAIN_MS	 60000 /* one line for each peer in that time */
-#define COMPLAIN_MOST	 30    /* lines of all peers together in that time */
+#define HELLO_MS      10000
+#define SESSIONS_MAX  30000
+#define COMPLAIN_MS   60000 /* one line for each peer in that time */
+#define COMPLAIN_MOST 30    /* lines of all peers together in that time */
 
-/* --- refusing ------------------------------------------------------------------------------------------- */
+/* --- refusing
+ * ------------------------------------------------------------------------------------------- */
 
 static const char *who(const struct session *s)
 {
@@ -100,7 +101,8 @@ void session_dismiss(struct session *s, int code, const char *format, ...)
 	link_finish(s->link);
 }
 
-/* --- hello ---------------------------------------------------------------------------------------------- */
+/* --- hello
+ * ---------------------------------------------------------------------------------------------- */
 
 /* What a peer proved to be, beside what it says. */
 static bool may_be(struct session *s, Cupel__Role role)
@@ -173,7 +175,8 @@ static void on_hello(struct session *s, ProtobufCMessage **m)
 		welcome(s);
 }
 
-/* --- frames --------------------------------------------------------------------------------------------- */
+/* --- frames
+ * --------------------------------------------------------------------------------------------- */
 
 static void on_ping(struct session *s, ProtobufCMessage **m)
 {
@@ -195,18 +198,30 @@ static void on_error(struct session *s, ProtobufCMessage **m)
 }
 
 static const frame_handler handlers[256] = {
-	[FRAME_HELLO] = on_hello,	    [FRAME_ERROR] = on_error,
-	[FRAME_PING] = on_ping,		    [FRAME_PONG] = on_pong,
-	[FRAME_EVENT] = on_event,	    [FRAME_ACCEPT] = on_accept,
-	[FRAME_DECLINE] = on_decline,	    [FRAME_HEARTBEAT] = on_heartbeat,
-	[FRAME_PHASE] = on_phase,	    [FRAME_PLAN] = on_plan,
-	[FRAME_RESULT] = on_result,	    [FRAME_RELEASED] = on_released,
-	[FRAME_SUBMIT] = on_submit,	    [FRAME_GET] = on_get,
-	[FRAME_WATCH] = on_watch,	    [FRAME_CANCEL] = on_cancel,
-	[FRAME_RETRY] = on_retry,	    [FRAME_WHY] = on_why,
-	[FRAME_LIST] = on_list,		    [FRAME_TAIL] = on_tail,
-	[FRAME_RUNNERS] = on_runners,	    [FRAME_DRAIN_RUNNER] = on_drain,
-	[FRAME_SET_LIMITS] = on_set_limits, [FRAME_ENROLL] = on_enroll,
+	[FRAME_HELLO] = on_hello,
+	[FRAME_ERROR] = on_error,
+	[FRAME_PING] = on_ping,
+	[FRAME_PONG] = on_pong,
+	[FRAME_EVENT] = on_event,
+	[FRAME_ACCEPT] = on_accept,
+	[FRAME_DECLINE] = on_decline,
+	[FRAME_HEARTBEAT] = on_heartbeat,
+	[FRAME_PHASE] = on_phase,
+	[FRAME_PLAN] = on_plan,
+	[FRAME_RESULT] = on_result,
+	[FRAME_RELEASED] = on_released,
+	[FRAME_SUBMIT] = on_submit,
+	[FRAME_GET] = on_get,
+	[FRAME_WATCH] = on_watch,
+	[FRAME_CANCEL] = on_cancel,
+	[FRAME_RETRY] = on_retry,
+	[FRAME_WHY] = on_why,
+	[FRAME_LIST] = on_list,
+	[FRAME_TAIL] = on_tail,
+	[FRAME_RUNNERS] = on_runners,
+	[FRAME_DRAIN_RUNNER] = on_drain,
+	[FRAME_SET_LIMITS] = on_set_limits,
+	[FRAME_ENROLL] = on_enroll,
 	[FRAME_FOLLOW] = on_follow,
 };
 
@@ -222,8 +237,8 @@ static bool may_say(struct session *s, uint8_t type)
 		session_complain(s, ENOTSUP, "%s is not understood here", message_name(type));
 		return false;
 	}
-	if (type != FRAME_HELLO && type != FRAME_ERROR && type != FRAME_PING && type != FRAME_PONG &&
-	    !message_allowed(s->role, type)) {
+	if (type != FRAME_HELLO && type != FRAME_ERROR && type != FRAME_PING &&
+	    type != FRAME_PONG && !message_allowed(s->role, type)) {
 		session_complain(s, EPERM, "%s is not for the role %s", message_name(type),
 				 role_word(s->role));
 		return false;
@@ -256,7 +271,8 @@ static void on_frame(void *context, struct link *link, const struct frame *frame
 		message_free(m);
 }
 
-/* --- coming and going ----------------------------------------------------------------------------------- */
+/* --- coming and going
+ * ----------------------------------------------------------------------------------- */
 
 static void on_drained(void *context, struct link *link)
 {
@@ -339,11 +355,14 @@ int sessions_listen(struct dispatcher *d, struct error *err)
 	char socket[sizeof("unix:") + 4096];
 	const char *only[] = {socket};
 	const char *const *texts = o->listen_count ? o->listen : only;
+	const size_t count = o->listen_count ? o->listen_count : 1;
 
-	(void)snprintf(socket, sizeof(socket), "unix:%s/dispatcher.sock", o->state); /* parse tells */
-	for (size_t i = 0; i < (o->listen_count ? o->listen_count : 1); i++) {
+	(void)snprintf(socket, sizeof(socket), "unix:%s/dispatcher.sock",
+		       o->state); /* parse tells */
+	for (size_t i = 0; i < count; i++) {
 		struct link_address address;
-		/* With other users allowed, the uid check decides; without, the socket's mode too. */
+		/* With other users allowed, the uid check decides; without, the socket's mode too.
+		 */
 		mode_t mode = o->allow_uids_count ? 0666 : 0600;
 		int rc = link_address_parse(texts[i], &address, err);
 

@@ -26,7 +26,8 @@ static uint64_t *time_at(struct dispatcher_options *o, size_t i)
 	return (uint64_t *)((char *)o + times[i].place);
 }
 
-/* --- the file --------------------------------------------------------------------------------------------- */
+/* --- the file
+ * --------------------------------------------------------------------------------------------- */
 
 static int add_listen(const char *name, const struct config *c, struct dispatcher_options *out,
 		      struct error *err)
@@ -86,9 +87,9 @@ static int one_key(const char *name, const struct config *c, struct dispatcher_o
 int settings_from_file(const char *name, const struct config *file, struct dispatcher_options *out,
 		       struct error *err)
 {
-	static const char *const known[] = {"state", "listen", "advertise", "allow_uids",
-					    "heartbeat", "lease", "lease-slack", "accept",
-					    "deadline-slack", "prepare", NULL};
+	static const char *const known[] = {
+		"state",       "listen", "advertise",      "allow_uids", "heartbeat", "lease",
+		"lease-slack", "accept", "deadline-slack", "prepare",    NULL};
 	int rc;
 
 	if (file->kind != CONFIG_MAP)
@@ -99,10 +100,19 @@ int settings_from_file(const char *name, const struct config *file, struct dispa
 	return rc;
 }
 
-/* --- the command line ------------------------------------------------------------------------------------- */
+/* --- the command line
+ * ------------------------------------------------------------------------------------- */
 
-enum { OPTION_STATE = 1000, OPTION_LISTEN, OPTION_CONFIG, OPTION_ADVERTISE, OPTION_READY, OPTION_HELP,
-       OPTION_VERSION, OPTION_TIME }; /* and those behind it: a place in `times` */
+enum {
+	OPTION_STATE = 1000,
+	OPTION_LISTEN,
+	OPTION_CONFIG,
+	OPTION_ADVERTISE,
+	OPTION_READY,
+	OPTION_HELP,
+	OPTION_VERSION,
+	OPTION_TIME
+}; /* and those behind it: a place in `times` */
 
 static const struct option long_options[] = {
 	{"state", required_argument, NULL, OPTION_STATE},
@@ -191,12 +201,14 @@ static int check(const struct settings *s, struct error *err)
 	const struct dispatcher_options *o = &s->options;
 
 	if (!o->state || !*o->state)
-		return error_say(err, EINVAL, "--state DIR is missing: where the dispatcher keeps all "
-					      "that it knows");
+		return error_say(err, EINVAL,
+				 "--state DIR is missing: where the dispatcher keeps all "
+				 "that it knows");
 	for (size_t i = 0; i < TIMES; i++)
 		if (!*time_at((struct dispatcher_options *)o, i) &&
 		    strstr(times[i].name, "slack") == NULL)
-			return error_say(err, EINVAL, "--%s must be longer than nothing", times[i].name);
+			return error_say(err, EINVAL, "--%s must be longer than nothing",
+					 times[i].name);
 	if (o->heartbeat_ms >= o->lease_ms)
 		return error_say(err, EINVAL, "--heartbeat must be shorter than --lease");
 	return 0;
@@ -214,7 +226,8 @@ int settings_read(int argc, char **argv, struct settings *out, struct error *err
 	rc = read_file(out, err);
 	optind = 1;
 	while (rc == 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
-		rc = option == '?' ? error_say(err, EINVAL, "%s: no such option, or one without its value",
+		rc = option == '?' ? error_say(err, EINVAL,
+					       "%s: no such option, or one without its value",
 					       argv[optind - 1])
 				   : one_option(option, out, &listens, err);
 	if (rc == 0 && optind < argc)

@@ -8,9 +8,9 @@
 
 struct settings {
 	struct dispatcher_options options; /* its strings are borrowed from argv and `file` */
-	struct config *file;		   /* NULL: none */
-	const char *config;		   /* --config, NULL: SETTINGS_FILE if it is there */
-	int ready_fd;			   /* -1: none */
+	struct config *file;               /* NULL: none */
+	const char *config;                /* --config, NULL: SETTINGS_FILE if it is there */
+	int ready_fd;                      /* -1: none */
 	bool help, version;
 };
 

@@ -103,22 +103,24 @@ static int64_t one(struct sql_query *q, int64_t otherwise)
 	return number;
 }
 
-/* --- runs ---------------------------------------------------------------------------------------- */
+/* --- runs ----------------------------------------------------------------------------------------
+ */
 
 static uint64_t known_run(struct store *s, const struct run_new *r)
 {
 	if (r->source == SOURCE_EVENT)
 		return (uint64_t)one(
-			sql_select(s->db,
-				   "select id from runs where source = 0 and repository = ? and commit_id = ?",
-				   TEXT(r->repository), TEXT(r->commit)),
+			sql_select(
+				s->db,
+				"select id from runs where source = 0 and repository = ? and commit_id = ?",
+				TEXT(r->repository), TEXT(r->commit)),
 			0);
 	if (!r->delivery || !*r->delivery)
 		return 0;
-	return (uint64_t)one(
-		sql_select(s->db, "select id from runs where repository = ? and delivery = ?",
-			   TEXT(r->repository), TEXT(r->delivery)),
-		0);
+	return (uint64_t)one(sql_select(s->db,
+					"select id from runs where repository = ? and delivery = ?",
+					TEXT(r->repository), TEXT(r->delivery)),
+			     0);
 }
 
 int store_run_add(struct store *s, const struct run_new *r, uint64_t *run, bool *known)
@@ -129,12 +131,13 @@ int store_run_add(struct store *s, const struct run_new *r, uint64_t *run, bool 
 	*known = *run != 0;
 	if (*known)
 		return 0;
-	rc = sql_exec(s->db,
-		      "insert into runs(source, repository, name, ref, revision, commit_id, subject, author,"
-		      " delivery, created_at) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		      INT(r->source), TEXT(r->repository), TEXT(r->name), TEXT(r->ref),
-		      TEXT(r->revision), TEXT(r->commit), TEXT(r->subject), TEXT(r->author),
-		      TEXT(r->delivery && *r->delivery ? r->delivery : NULL), INT(r->now_ms));
+	rc = sql_exec(
+		s->db,
+		"insert into runs(source, repository, name, ref, revision, commit_id, subject, author,"
+		" delivery, created_at) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		INT(r->source), TEXT(r->repository), TEXT(r->name), TEXT(r->ref), TEXT(r->revision),
+		TEXT(r->commit), TEXT(r->subject), TEXT(r->author),
+		TEXT(r->delivery && *r->delivery ? r->delivery : NULL), INT(r->now_ms));
 	*run = sql_last_id(s->db);
 	return rc < 0 ? rc : 0;
 }
@@ -151,8 +154,9 @@ int store_run_place(struct store *s, uint64_t run, struct run_place *out)
 		*out = (struct run_place){strdup(sql_text(q, 0)), strdup(sql_text(q, 1)),
 					  strdup(sql_text(q, 2)), strdup(sql_text(q, 3)),
 					  strdup(sql_text(q, 4))};
-		rc = out->repository && out->name && out->ref && out->revision && out->commit ? 0
-											      : -ENOMEM;
+		rc = out->repository && out->name && out->ref && out->revision && out->commit
+			     ? 0
+			     : -ENOMEM;
 	}
 	sql_end(q);
 	return rc;
@@ -180,7 +184,8 @@ int store_run_resolved(struct store *s, uint64_t run, const char *commit, const 
 
 int64_t store_run_open(struct store *s, uint64_t run, int by)
 {
-	return one(sql_change(s->db, "update runs set open = open + ?2 where id = ?1 returning open",
+	return one(sql_change(s->db,
+			      "update runs set open = open + ?2 where id = ?1 returning open",
 			      INT(run), INT(by)),
 		   -1);
 }
@@ -196,15 +201,17 @@ int store_run_end(struct store *s, uint64_t run, Cupel__Verdict verdict, const c
 
 int store_run_reopen(struct store *s, uint64_t run)
 {
-	return sql_exec(s->db,
-			"update runs set verdict = 0, reason = '', flaky = 0, ended_at = 0 where id = ?",
-			INT(run));
+	return sql_exec(
+		s->db,
+		"update runs set verdict = 0, reason = '', flaky = 0, ended_at = 0 where id = ?",
+		INT(run));
 }
 
 int store_run_sum(struct store *s, uint64_t run, struct run_sum *out)
 {
 	struct sql_query *q = sql_select(
-		s->db, "select verdict, flaky, kind, name, reason from jobs where run = ? order by id",
+		s->db,
+		"select verdict, flaky, kind, name, reason from jobs where run = ? order by id",
 		INT(run));
 
 	*out = (struct run_sum){0};
@@ -213,7 +220,8 @@ int store_run_sum(struct store *s, uint64_t run, struct run_sum *out)
 		bool worse = verdict_worse(out->verdict, verdict) != out->verdict;
 
 		out->flaky |= sql_int(q, 1) != 0;
-		if (sql_int(q, 2) == CUPEL__KIND__KIND_PLAN && verdict == CUPEL__VERDICT__VERDICT_PASSED)
+		if (sql_int(q, 2) == CUPEL__KIND__KIND_PLAN &&
+		    verdict == CUPEL__VERDICT__VERDICT_PASSED)
 			continue; /* a plan that went well is no part of the answer */
 		out->jobs++;
 		out->like_this = worse ? 1 : out->like_this + (verdict == out->verdict);
@@ -228,7 +236,8 @@ int store_run_sum(struct store *s, uint64_t run, struct run_sum *out)
 	return sql_failure(s->db);
 }
 
-/* --- runners and tokens ------------------------------------------------------------------------------ */
+/* --- runners and tokens
+ * ------------------------------------------------------------------------------ */
 
 int store_runner_put(struct store *s, const struct runner_row *r)
 {
@@ -240,13 +249,14 @@ int store_runner_put(struct store *s, const struct runner_row *r)
 	rc = pack(&info.base, &packed);
 	if (rc < 0)
 		return rc;
-	return sql_exec(s->db,
-			"insert into runners(name, software, incarnation, info, seen_at) values(?, ?, ?, ?, ?)"
-			" on conflict(name) do update set software = excluded.software,"
-			" incarnation = excluded.incarnation, info = excluded.info,"
-			" seen_at = excluded.seen_at",
-			TEXT(r->name), TEXT(r->software), BLOB(r->incarnation, 16),
-			BLOB(packed.data ? packed.data : "", packed.length), INT(r->seen_at_ms));
+	return sql_exec(
+		s->db,
+		"insert into runners(name, software, incarnation, info, seen_at) values(?, ?, ?, ?, ?)"
+		" on conflict(name) do update set software = excluded.software,"
+		" incarnation = excluded.incarnation, info = excluded.info,"
+		" seen_at = excluded.seen_at",
+		TEXT(r->name), TEXT(r->software), BLOB(r->incarnation, 16),
+		BLOB(packed.data ? packed.data : "", packed.length), INT(r->seen_at_ms));
 }
 
 int store_runner_drain(struct store *s, const char *name, bool draining)
@@ -284,11 +294,12 @@ void store_runners(struct store *s, void (*visit)(void *context, const struct ru
 int store_token_put(struct store *s, const char *name, Cupel__Role role,
 		    const uint8_t secret[LINK_SECRET], int64_t now_ms)
 {
-	return sql_exec(s->db,
-			"insert into tokens(name, role, secret, made_at) values(?, ?, ?, ?)"
-			" on conflict(name) do update set role = excluded.role, secret = excluded.secret,"
-			" made_at = excluded.made_at",
-			TEXT(name), INT(role), BLOB(secret, LINK_SECRET), INT(now_ms));
+	return sql_exec(
+		s->db,
+		"insert into tokens(name, role, secret, made_at) values(?, ?, ?, ?)"
+		" on conflict(name) do update set role = excluded.role, secret = excluded.secret,"
+		" made_at = excluded.made_at",
+		TEXT(name), INT(role), BLOB(secret, LINK_SECRET), INT(now_ms));
 }
 
 int store_token_drop(struct store *s, const char *name)

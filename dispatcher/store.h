@@ -16,12 +16,13 @@ int store_open(const char *dir, struct store **out, struct error *err);
 void store_free(struct store *s);
 OWNED(store)
 
-bool store_dirty(const struct store *s);   /* there is something to commit */
-int store_failure(const struct store *s);  /* 0 while all is well, else -errno */
+bool store_dirty(const struct store *s);  /* there is something to commit */
+int store_failure(const struct store *s); /* 0 while all is well, else -errno */
 int store_commit(struct store *s, struct error *err);
 void store_rollback(struct store *s);
 
-/* --- runs ---------------------------------------------------------------------------------------- */
+/* --- runs ----------------------------------------------------------------------------------------
+ */
 
 enum source { SOURCE_EVENT, SOURCE_SUBMIT };
 
@@ -31,8 +32,8 @@ struct run_new {
 	const char *delivery; /* NULL or "": none */
 	int64_t now_ms;
 };
-/* Makes the run, or finds the one that is there: of an event by repository and commit, of a submit by
- * its delivery. */
+/* Makes the run, or finds the one that is there: of an event by repository and commit, of a submit
+ * by its delivery. */
 int store_run_add(struct store *s, const struct run_new *r, uint64_t *run, bool *known);
 
 struct run_place {
@@ -53,19 +54,20 @@ int store_run_reopen(struct store *s, uint64_t run);
 struct run_sum {
 	Cupel__Verdict verdict;
 	bool flaky;
-	unsigned jobs, like_this; /* all, and those with `verdict` */
+	unsigned jobs, like_this;       /* all, and those with `verdict` */
 	char job[MESSAGE_NAME_MAX + 1]; /* the first of these */
 	char reason[MESSAGE_TEXT_MAX + 1];
 };
 int store_run_sum(struct store *s, uint64_t run, struct run_sum *out);
 
-/* --- jobs ---------------------------------------------------------------------------------------- */
+/* --- jobs ----------------------------------------------------------------------------------------
+ */
 
 struct job_new {
 	uint64_t run;
 	const char *name;
 	Cupel__Kind kind;
-	Cupel__State state; /* held or queued */
+	Cupel__State state;         /* held or queued */
 	const Cupel__JobSpec *spec; /* NULL of a plan */
 };
 int store_job_add(struct store *s, const struct job_new *j, uint64_t *job);
@@ -83,7 +85,8 @@ struct job_row {
 	char name[MESSAGE_NAME_MAX + 1];
 };
 int store_job(struct store *s, uint64_t job, struct job_row *out); /* -ENOENT */
-Cupel__JobSpec *store_job_spec(struct store *s, uint64_t job); /* NULL: none; jobspec free_unpacked */
+Cupel__JobSpec *store_job_spec(struct store *s,
+			       uint64_t job); /* NULL: none; jobspec free_unpacked */
 
 /* Calls for every row; what it calls may read but not write. */
 typedef void (*job_visit)(void *context, const struct job_row *row);
@@ -109,7 +112,8 @@ int store_job_again(struct store *s, uint64_t job, Cupel__State from, bool urgen
 /* A person's retry: the past counts no more. */
 int store_job_retry(struct store *s, uint64_t job, Cupel__State to);
 
-/* --- attempts ------------------------------------------------------------------------------------ */
+/* --- attempts ------------------------------------------------------------------------------------
+ */
 
 /* Queued -> assigned: the next epoch, or 0 when the job wasn't queued any more. */
 uint32_t store_attempt_add(struct store *s, uint64_t job, const char *runner, int64_t now_ms);
@@ -138,7 +142,7 @@ struct attempt_row {
 	Cupel__Kind kind;
 	Cupel__State state;
 	Cupel__Verdict verdict;
-	bool answered; /* ended by the runner's own result */
+	bool answered;             /* ended by the runner's own result */
 	uint64_t wall_ms, idle_ms; /* granted */
 	int64_t started_at_ms;
 	char runner[MESSAGE_NAME_MAX + 1];
@@ -149,7 +153,8 @@ void store_attempts_live(struct store *s, attempt_visit visit, void *context);
 int store_attempt(struct store *s, uint64_t job, uint32_t epoch, struct attempt_row *out);
 char *store_attempt_reason(struct store *s, uint64_t job, uint32_t epoch); /* the caller's */
 
-/* --- runners and tokens ---------------------------------------------------------------------------- */
+/* --- runners and tokens
+ * ---------------------------------------------------------------------------- */
 
 struct runner_row {
 	const char *name, *software;
@@ -169,7 +174,8 @@ int store_token_drop(struct store *s, const char *name); /* rows */
 bool store_token_find(struct store *s, const char *name, uint8_t secret[LINK_SECRET],
 		      Cupel__Role *role);
 
-/* --- for clients: whole messages, freed by message_free() --------------------------------------------- */
+/* --- for clients: whole messages, freed by message_free()
+ * --------------------------------------------- */
 
 /* The run with jobs and attempts; NULL: there is none, or no memory. */
 Cupel__Run *store_show(struct store *s, uint64_t run);

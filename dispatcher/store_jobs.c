@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- jobs ---------------------------------------------------------------------------------------- */
+/* --- jobs ----------------------------------------------------------------------------------------
+ */
 
 int store_job_add(struct store *s, const struct job_new *j, uint64_t *job)
 {
@@ -90,8 +91,9 @@ void store_jobs_of(struct store *s, uint64_t run, job_visit visit, void *context
 
 void store_jobs_queued(struct store *s, job_visit visit, void *context)
 {
-	visit_jobs(sql_select(s->db, "select " JOB_COLUMNS " from jobs where state = 2 order by id"),
-		   visit, context);
+	visit_jobs(
+		sql_select(s->db, "select " JOB_COLUMNS " from jobs where state = 2 order by id"),
+		visit, context);
 }
 
 void store_jobs_needing(struct store *s, uint64_t job, job_visit visit, void *context)
@@ -121,15 +123,17 @@ int64_t store_needs_left(struct store *s, uint64_t job)
 
 bool store_needs_hopeless(struct store *s, uint64_t job)
 {
-	return one(sql_select(s->db,
-			      "select exists(select 1 from needs join jobs on jobs.id = needs.needed"
-			      " where needs.job = ? and jobs.state = 7 and jobs.verdict <> 1)",
-			      INT(job))) != 0;
+	return one(sql_select(
+		       s->db,
+		       "select exists(select 1 from needs join jobs on jobs.id = needs.needed"
+		       " where needs.job = ? and jobs.state = 7 and jobs.verdict <> 1)",
+		       INT(job))) != 0;
 }
 
 bool store_job_has_need(struct store *s, uint64_t job, uint64_t needed)
 {
-	return one(sql_select(s->db, "select exists(select 1 from needs where job = ? and needed = ?)",
+	return one(sql_select(s->db,
+			      "select exists(select 1 from needs where job = ? and needed = ?)",
 			      INT(job), INT(needed))) != 0;
 }
 
@@ -151,26 +155,29 @@ int store_job_end(struct store *s, uint64_t job, Cupel__State from, Cupel__Verdi
 int store_job_again(struct store *s, uint64_t job, Cupel__State from, bool urgent,
 		    const char *avoid)
 {
-	return sql_exec(s->db,
-			"update jobs set state = 2, urgent = ?3, avoid = ?4 where id = ?1 and state = ?2",
-			INT(job), INT(from), INT(urgent), TEXT(avoid));
+	return sql_exec(
+		s->db,
+		"update jobs set state = 2, urgent = ?3, avoid = ?4 where id = ?1 and state = ?2",
+		INT(job), INT(from), INT(urgent), TEXT(avoid));
 }
 
 int store_job_retry(struct store *s, uint64_t job, Cupel__State to)
 {
-	return sql_exec(s->db,
-			"update jobs set state = ?2, verdict = 0, reason = '', flaky = 0, urgent = 0,"
-			" avoid = '', retried_at = epoch where id = ?1 and state = 7",
-			INT(job), INT(to));
+	return sql_exec(
+		s->db,
+		"update jobs set state = ?2, verdict = 0, reason = '', flaky = 0, urgent = 0,"
+		" avoid = '', retried_at = epoch where id = ?1 and state = 7",
+		INT(job), INT(to));
 }
 
 uint64_t store_job_named(struct store *s, uint64_t run, const char *name)
 {
 	if (*name)
-		return (uint64_t)one(sql_select(s->db,
-						"select id from jobs where run = ?1 and name = ?2"
-						" order by kind limit 1", /* a job before the plan */
-						INT(run), TEXT(name)));
+		return (uint64_t)one(
+			sql_select(s->db,
+				   "select id from jobs where run = ?1 and name = ?2"
+				   " order by kind limit 1", /* a job before the plan */
+				   INT(run), TEXT(name)));
 	return (uint64_t)one(sql_select(
 		s->db,
 		"select id from jobs where run = ?1 and (kind = 0 or not exists"
@@ -178,7 +185,8 @@ uint64_t store_job_named(struct store *s, uint64_t run, const char *name)
 		INT(run)));
 }
 
-/* --- attempts ------------------------------------------------------------------------------------ */
+/* --- attempts ------------------------------------------------------------------------------------
+ */
 
 uint32_t store_attempt_add(struct store *s, uint64_t job, const char *runner, int64_t now_ms)
 {
@@ -190,9 +198,10 @@ uint32_t store_attempt_add(struct store *s, uint64_t job, const char *runner, in
 
 	if (!epoch)
 		return 0;
-	if (sql_exec(s->db,
-		     "insert into attempts(job, epoch, runner, state, assigned_at) values(?, ?, ?, 3, ?)",
-		     INT(job), INT(epoch), TEXT(runner), INT(now_ms)) < 0)
+	if (sql_exec(
+		    s->db,
+		    "insert into attempts(job, epoch, runner, state, assigned_at) values(?, ?, ?, 3, ?)",
+		    INT(job), INT(epoch), TEXT(runner), INT(now_ms)) < 0)
 		return 0;
 	return epoch;
 }
@@ -236,17 +245,17 @@ int store_attempt_end(struct store *s, uint64_t job, uint32_t epoch, const struc
 
 	if ((r && r->usage && pack(&r->usage->base, &usage) < 0) || pack_denied(r, &denied) < 0)
 		return -ENOMEM;
-	return sql_exec(s->db,
-			"update attempts set state = 7, verdict = ?3, reason = ?4, infrastructure = ?5,"
-			" answered = ?6, usage = ?7, denied = ?8, exit_code = ?9, signal = ?10,"
-			" limit_name = ?11, log_length = ?12, log_digest = ?13, ended_at = ?14"
-			" where job = ?1 and epoch = ?2 and state between 3 and 6",
-			INT(job), INT(epoch), INT(e->verdict), TEXT(e->reason),
-			INT(e->infrastructure), INT(r != NULL), BLOB(usage.data, usage.length),
-			BLOB(denied.data, denied.length), INT(r ? r->exit_code : -1),
-			INT(r ? r->signal : 0), TEXT(r ? r->limit : ""), INT(e->log_length),
-			BLOB(r ? r->log_digest.data : NULL, r ? r->log_digest.len : 0),
-			INT(e->now_ms));
+	return sql_exec(
+		s->db,
+		"update attempts set state = 7, verdict = ?3, reason = ?4, infrastructure = ?5,"
+		" answered = ?6, usage = ?7, denied = ?8, exit_code = ?9, signal = ?10,"
+		" limit_name = ?11, log_length = ?12, log_digest = ?13, ended_at = ?14"
+		" where job = ?1 and epoch = ?2 and state between 3 and 6",
+		INT(job), INT(epoch), INT(e->verdict), TEXT(e->reason), INT(e->infrastructure),
+		INT(r != NULL), BLOB(usage.data, usage.length), BLOB(denied.data, denied.length),
+		INT(r ? r->exit_code : -1), INT(r ? r->signal : 0), TEXT(r ? r->limit : ""),
+		INT(e->log_length), BLOB(r ? r->log_digest.data : NULL, r ? r->log_digest.len : 0),
+		INT(e->now_ms));
 }
 
 int store_attempt_late(struct store *s, uint64_t job, uint32_t epoch, const char *text)
@@ -327,11 +336,11 @@ void store_attempts_live(struct store *s, attempt_visit visit, void *context)
 
 int store_attempt(struct store *s, uint64_t job, uint32_t epoch, struct attempt_row *out)
 {
-	struct sql_query *q = sql_select(s->db,
-					 "select " ATTEMPT_COLUMNS
-					 " from attempts a join jobs j on j.id = a.job"
-					 " where a.job = ? and a.epoch = ?",
-					 INT(job), INT(epoch));
+	struct sql_query *q =
+		sql_select(s->db,
+			   "select " ATTEMPT_COLUMNS " from attempts a join jobs j on j.id = a.job"
+			   " where a.job = ? and a.epoch = ?",
+			   INT(job), INT(epoch));
 	bool found = sql_row(q);
 
 	if (found)
@@ -342,8 +351,9 @@ int store_attempt(struct store *s, uint64_t job, uint32_t epoch, struct attempt_
 
 char *store_attempt_reason(struct store *s, uint64_t job, uint32_t epoch)
 {
-	struct sql_query *q = sql_select(
-		s->db, "select reason from attempts where job = ? and epoch = ?", INT(job), INT(epoch));
+	struct sql_query *q =
+		sql_select(s->db, "select reason from attempts where job = ? and epoch = ?",
+			   INT(job), INT(epoch));
 	char *reason = sql_row(q) ? strdup(sql_text(q, 0)) : NULL;
 
 	sql_end(q);

@@ -4,8 +4,9 @@
 
 /* What clients see is built as messages right away: nothing in between would add anything. Text is
  * cut where a whole answer could grow over a frame. */
-#define SHOW_REASON 1000     /* bytes of one reason in an answer with many */
-#define SHOW_MAX    800000   /* bytes of one answer; a frame holds 1 MiB, and why jobs wait comes on top */
+#define SHOW_REASON 1000 /* bytes of one reason in an answer with many */
+#define SHOW_MAX                                                                                   \
+	800000 /* bytes of one answer; a frame holds 1 MiB, and why jobs wait comes on top */
 #define LIST_DEFAULT 50
 #define LIST_MOST    1000
 
@@ -50,7 +51,8 @@ static bool list_push(size_t *count, void ***list, void *item)
 	(*list)[(*count)++] = item;
 	return true;
 }
-#define push(message, field, item) list_push(&(message)->n_##field, (void ***)&(message)->field, item)
+#define push(message, field, item)                                                                 \
+	list_push(&(message)->n_##field, (void ***)&(message)->field, item)
 
 static void read_denied(struct sql_query *q, int column, Cupel__AttemptInfo *a)
 {
@@ -128,11 +130,12 @@ static void add_attempts(struct store *s, Cupel__Run *run)
 
 static void add_needs(struct store *s, Cupel__Run *run)
 {
-	struct sql_query *q = sql_select(s->db,
-					 "select n.job, other.name from jobs j"
-					 " join needs n on n.job = j.id join jobs other on other.id = n.needed"
-					 " where j.run = ? order by n.job",
-					 INT(run->id));
+	struct sql_query *q =
+		sql_select(s->db,
+			   "select n.job, other.name from jobs j"
+			   " join needs n on n.job = j.id join jobs other on other.id = n.needed"
+			   " where j.run = ? order by n.job",
+			   INT(run->id));
 	size_t at = 0;
 
 	while (sql_row(q)) {
@@ -228,7 +231,8 @@ static void cut_to_frame(Cupel__Run *run)
 			if (j->n_attempts == 0)
 				continue;
 			cupel__attempt_info__free_unpacked(j->attempts[0], NULL);
-			memmove(&j->attempts[0], &j->attempts[1], --j->n_attempts * sizeof(j->attempts[0]));
+			memmove(&j->attempts[0], &j->attempts[1],
+				--j->n_attempts * sizeof(j->attempts[0]));
 			cut = true;
 		}
 		if (!cut)
@@ -263,17 +267,19 @@ Cupel__Run *store_show(struct store *s, uint64_t id)
 static struct sql_query *list_query(struct store *s, const Cupel__List *w, int64_t before)
 {
 	if (w->live)
-		return sql_select(s->db,
-				  "select " RUN_COLUMNS " from runs where verdict = 0 and id < ?1"
-				  " and (?2 = '' or name = ?2 or repository = ?2) and (?3 = '' or ref = ?3)"
-				  " order by id desc",
-				  INT(before), TEXT(w->repository), TEXT(w->ref));
+		return sql_select(
+			s->db,
+			"select " RUN_COLUMNS " from runs where verdict = 0 and id < ?1"
+			" and (?2 = '' or name = ?2 or repository = ?2) and (?3 = '' or ref = ?3)"
+			" order by id desc",
+			INT(before), TEXT(w->repository), TEXT(w->ref));
 	if (*w->repository)
-		return sql_select(s->db,
-				  "select " RUN_COLUMNS " from runs where id in (select id from runs"
-				  " where name = ?2 union select id from runs where repository = ?2)"
-				  " and id < ?1 and (?3 = '' or ref = ?3) order by id desc",
-				  INT(before), TEXT(w->repository), TEXT(w->ref));
+		return sql_select(
+			s->db,
+			"select " RUN_COLUMNS " from runs where id in (select id from runs"
+			" where name = ?2 union select id from runs where repository = ?2)"
+			" and id < ?1 and (?3 = '' or ref = ?3) order by id desc",
+			INT(before), TEXT(w->repository), TEXT(w->ref));
 	return sql_select(s->db,
 			  "select " RUN_COLUMNS
 			  " from runs where id < ?1 and (?2 = '' or ref = ?2) order by id desc",

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define APPLICATION_ID   0x4375706c /* "Cupl": tells our files from others */
-#define STATEMENTS       256        /* literals in use are fewer than half of that */
-#define CHECK_WHOLE_MAX  (64 << 20) /* bytes; checking a larger file would delay the start */
+#define APPLICATION_ID  0x4375706c /* "Cupl": tells our files from others */
+#define STATEMENTS      256        /* literals in use are fewer than half of that */
+#define CHECK_WHOLE_MAX (64 << 20) /* bytes; checking a larger file would delay the start */
 
 struct sql_query {
 	struct sql *db;
@@ -20,8 +20,8 @@ struct sql_query {
 struct sql {
 	sqlite3 *handle;
 	bool in_transaction;
-	int failure;		/* -errno, sticks until commit or rollback */
-	char sentence[256];	/* what failed first */
+	int failure;        /* -errno, sticks until commit or rollback */
+	char sentence[256]; /* what failed first */
 	struct sql_query queries[STATEMENTS];
 };
 
@@ -60,7 +60,8 @@ static int fail(struct sql *db, int code, const char *what)
 	return db->failure;
 }
 
-/* --- opening ------------------------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------------------------------
+ */
 
 static int simple(struct sql *db, const char *text)
 {
@@ -90,14 +91,16 @@ static int check_whole(struct sql *db, const char *path, struct error *err)
 
 	if (stat(path, &st) < 0 || st.st_size == 0 || st.st_size > CHECK_WHOLE_MAX)
 		return 0;
-	sound = sqlite3_prepare_v2(db->handle, "pragma quick_check(1)", -1, &s, NULL) == SQLITE_OK &&
+	sound = sqlite3_prepare_v2(db->handle, "pragma quick_check(1)", -1, &s, NULL) ==
+			SQLITE_OK &&
 		sqlite3_step(s) == SQLITE_ROW &&
 		strcmp((const char *)sqlite3_column_text(s, 0), "ok") == 0;
 	(void)sqlite3_finalize(s); /* nothing was written */
 	if (sound)
 		return 0;
 	return error_say(err, EBADMSG,
-			 "%s is damaged: put back a copy of it, or move it away to start empty", path);
+			 "%s is damaged: put back a copy of it, or move it away to start empty",
+			 path);
 }
 
 static int check_ours(struct sql *db, const char *path, int64_t *version, size_t newest,
@@ -109,22 +112,25 @@ static int check_ours(struct sql *db, const char *path, int64_t *version, size_t
 	    pragma_number(db, "pragma user_version", version) < 0 ||
 	    pragma_number(db, "select count(*) from sqlite_master", &tables) < 0) {
 		if (db->failure == -EBADMSG)
-			return error_say(err, EBADMSG,
-					 "%s is not a database, or damaged: put back a copy of it, or move "
-					 "it away to start empty",
-					 path);
+			return error_say(
+				err, EBADMSG,
+				"%s is not a database, or damaged: put back a copy of it, or move "
+				"it away to start empty",
+				path);
 		return error_say(err, -db->failure, "%s: %s", path, db->sentence);
 	}
 	if (tables == 0 && *version == 0)
 		return 0; /* new */
 	if (application != APPLICATION_ID)
 		return error_say(err, EBADMSG,
-				 "%s is another program's database: choose another state directory", path);
+				 "%s is another program's database: choose another state directory",
+				 path);
 	if (*version < 0 || (uint64_t)*version > newest)
-		return error_say(err, EPROTO,
-				 "%s has schema %lld, made by a newer cupel-dispatcher; this one knows up "
-				 "to %zu: install the newer one again",
-				 path, (long long)*version, newest);
+		return error_say(
+			err, EPROTO,
+			"%s has schema %lld, made by a newer cupel-dispatcher; this one knows up "
+			"to %zu: install the newer one again",
+			path, (long long)*version, newest);
 	return check_whole(db, path, err);
 }
 
@@ -136,8 +142,8 @@ static int migrate(struct sql *db, const char *path, int64_t version, const char
 		char mark[96];
 
 		(void)snprintf(mark, sizeof(mark),
-			       "pragma application_id=%d; pragma user_version=%zu; commit", APPLICATION_ID,
-			       i + 1); /* fits */
+			       "pragma application_id=%d; pragma user_version=%zu; commit",
+			       APPLICATION_ID, i + 1); /* fits */
 		if (simple(db, "begin immediate") < 0 || simple(db, steps[i]) < 0 ||
 		    simple(db, mark) < 0)
 			return error_say(err, -db->failure, "%s: schema step %zu: %s", path, i + 1,
@@ -159,7 +165,8 @@ int sql_open(const char *dir, const char *name, const char *const *steps, size_t
 	if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, name) >= sizeof(path))
 		return error_set(err, ENAMETOOLONG, "open %.200s/%s", dir, name);
 	rc = sqlite3_open_v2(path, &db->handle,
-			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+			     NULL);
 	if (rc != SQLITE_OK)
 		return error_say(err, errno_of(rc), "open %s: %s", path,
 				 db->handle ? sqlite3_errmsg(db->handle) : "no memory");
@@ -188,7 +195,8 @@ void sql_free(struct sql *db)
 	free(db);
 }
 
-/* --- statements ---------------------------------------------------------------------------------- */
+/* --- statements ----------------------------------------------------------------------------------
+ */
 
 static struct sql_query *prepared(struct sql *db, const char *text)
 {
@@ -203,7 +211,8 @@ static struct sql_query *prepared(struct sql *db, const char *text)
 		return q;
 	q->db = db;
 	q->text = text;
-	rc = sqlite3_prepare_v3(db->handle, text, -1, SQLITE_PREPARE_PERSISTENT, &q->statement, NULL);
+	rc = sqlite3_prepare_v3(db->handle, text, -1, SQLITE_PREPARE_PERSISTENT, &q->statement,
+				NULL);
 	if (rc != SQLITE_OK)
 		(void)fail(db, rc, text); /* sticks, and the caller asks later */
 	return q;
@@ -263,7 +272,7 @@ bool sql_row(struct sql_query *q)
 
 void sql_end(struct sql_query *q)
 {
-	(void)sqlite3_reset(q->statement); /* repeats the failure that stuck already */
+	(void)sqlite3_reset(q->statement);          /* repeats the failure that stuck already */
 	(void)sqlite3_clear_bindings(q->statement); /* can't fail */
 }
 
@@ -311,12 +320,14 @@ int sql_failure(const struct sql *db)
 	return db->failure;
 }
 
-/* --- transactions -------------------------------------------------------------------------------- */
+/* --- transactions --------------------------------------------------------------------------------
+ */
 
 void sql_rollback(struct sql *db)
 {
 	if (db->in_transaction && !sqlite3_get_autocommit(db->handle))
-		(void)sqlite3_exec(db->handle, "rollback", NULL, NULL, NULL); /* closing undoes it too */
+		(void)sqlite3_exec(db->handle, "rollback", NULL, NULL,
+				   NULL); /* closing undoes it too */
 	db->in_transaction = false;
 	db->failure = 0;
 }

@@ -20,9 +20,9 @@ struct tail {
 	TAILQ_ENTRY(tail) of_log; /* or of the early ones */
 };
 
-#define CHUNK	  ((size_t)32 << 10)
+#define CHUNK     ((size_t)32 << 10)
 #define QUEUE_MAX CHUNK /* on one line; the link tells when it falls below */
-#define TAILS_MAX 64	/* of one session */
+#define TAILS_MAX 64    /* of one session */
 
 static void tail_free(struct tail *t)
 {
@@ -143,8 +143,8 @@ static bool wanted_job(struct session *s, const Cupel__Tail *w, struct job_row *
 	else if (*w->name)
 		say_error(s, ENOENT, "run %" PRIu64 " has no job %s", w->run, w->name);
 	else
-		say_error(s, ENOENT, "there is no run %" PRIu64 ", or it has several jobs: name one",
-			  w->run);
+		say_error(s, ENOENT,
+			  "there is no run %" PRIu64 ", or it has several jobs: name one", w->run);
 	return false;
 }
 
@@ -154,7 +154,7 @@ static bool has_room(struct session *s)
 	struct tail *t;
 
 	TAILQ_FOREACH(t, &s->tails, of_session)
-		count++;
+	count++;
 	if (count >= TAILS_MAX)
 		say_error(s, EMFILE, "too many logs are read on one connection");
 	return count < TAILS_MAX;

@@ -1,5 +1,6 @@
-/* transitions.h - the life of a job and of its attempts: which moves exist, and what follows when an
- * attempt has ended. Pure: no clock, no store; everything that a decision rests on is an argument. */
+/* transitions.h - the life of a job and of its attempts: which moves exist, and what follows when
+ * an attempt has ended. Pure: no clock, no store; everything that a decision rests on is an
+ * argument. */
 #pragma once
 
 #include "proto/message.h"
@@ -28,7 +29,7 @@ struct past {
 	unsigned failed, killed, timed_out;
 	unsigned errored;      /* by the infrastructure */
 	unsigned lost_runners; /* different runners that were lost in it */
-	unsigned lost;	       /* however often one was */
+	unsigned lost;         /* however often one was */
 };
 
 #define INFRASTRUCTURE_ATTEMPTS 3 /* in all, unless the job file says otherwise */

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Who wants to hear of each change of a run. Changes of one turn are told at once; while a watcher's
- * line is full it hears nothing, and the newest state when it has drained. */
+/* Who wants to hear of each change of a run. Changes of one turn are told at once; while a
+ * watcher's line is full it hears nothing, and the newest state when it has drained. */
 struct watch {
 	struct session *session;
 	uint64_t run;
@@ -15,12 +15,13 @@ struct watch {
 	TAILQ_ENTRY(watch) of_run;
 };
 
-#define WATCHES_MAX 256 /* of one session */
-#define WHY_MAX     400 /* bytes of one job's reason to wait: a run may have hundreds */
-#define ALL_RUNS    0   /* instead of a run: each, once it has ended */
+#define WATCHES_MAX 256            /* of one session */
+#define WHY_MAX     400            /* bytes of one job's reason to wait: a run may have hundreds */
+#define ALL_RUNS    0              /* instead of a run: each, once it has ended */
 #define FOLLOW_MAX  (8 * LINK_LOW) /* queued for one follower; what ends meanwhile passes it by */
 
-/* --- what is shown ------------------------------------------------------------------------------------------ */
+/* --- what is shown
+ * ------------------------------------------------------------------------------------------ */
 
 static void say_held(const Cupel__Run *run, const Cupel__Job *j, struct buffer *out)
 {
@@ -30,7 +31,8 @@ static void say_held(const Cupel__Run *run, const Cupel__Job *j, struct buffer *
 			if (strcmp(run->jobs[i]->name, j->needs[n]) == 0 &&
 			    run->jobs[i]->kind == CUPEL__KIND__KIND_JOB &&
 			    run->jobs[i]->state != CUPEL__STATE__STATE_ENDED)
-				(void)buffer_printf(out, " %s", j->needs[n]); /* less without memory */
+				(void)buffer_printf(out, " %s",
+						    j->needs[n]); /* less without memory */
 }
 
 Cupel__Run *run_shown(struct dispatcher *d, uint64_t id)
@@ -58,7 +60,9 @@ Cupel__Run *run_shown(struct dispatcher *d, uint64_t id)
 	return run;
 }
 
-/* --- watching ------------------------------------------------------------------------------------------------ */
+/* --- watching
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void watch_free(struct watch *w)
 {
@@ -112,8 +116,8 @@ void on_follow(struct session *s, ProtobufCMessage **m)
 
 	(void)m;
 	TAILQ_FOREACH(w, &s->watches, of_session)
-		if (w->run == ALL_RUNS)
-			return;
+	if (w->run == ALL_RUNS)
+		return;
 	(void)add_watch(s, ALL_RUNS); /* it was told what failed */
 }
 
@@ -127,7 +131,7 @@ void on_watch(struct session *s, ProtobufCMessage **m)
 
 	run_place_done(&place);
 	TAILQ_FOREACH(other, &s->watches, of_session)
-		count++;
+	count++;
 	if (!found || count >= WATCHES_MAX) {
 		say_error(s, found ? EMFILE : ENOENT,
 			  found ? "too many runs are watched on one connection (run %llu)"
@@ -170,14 +174,15 @@ static void tell_followers(struct dispatcher *d)
 	struct watch_list *list = map_get(&d->watches, ALL_RUNS);
 
 	for (size_t i = 0; list && i < d->ended.size; i++) {
-		Cupel__Run *run = d->ended.slots[i].value ? run_shown(d, d->ended.slots[i].key) : NULL;
+		Cupel__Run *run =
+			d->ended.slots[i].value ? run_shown(d, d->ended.slots[i].key) : NULL;
 		struct watch *w;
 
 		if (!run)
 			continue;
 		TAILQ_FOREACH(w, list, of_run)
-			if (run->verdict && link_queued(w->session->link) <= FOLLOW_MAX)
-				say(w->session, FRAME_RUN, &run->base);
+		if (run->verdict && link_queued(w->session->link) <= FOLLOW_MAX)
+			say(w->session, FRAME_RUN, &run->base);
 		cupel__run__free_unpacked(run, NULL);
 	}
 	map_done(&d->ended);
@@ -203,10 +208,10 @@ void watch_drained(struct session *s)
 	struct watch *w;
 
 	TAILQ_FOREACH(w, &s->watches, of_session)
-		if (w->behind) {
-			run_changed(s->d, w->run);
-			turn_wanted(s->d);
-		}
+	if (w->behind) {
+		run_changed(s->d, w->run);
+		turn_wanted(s->d);
+	}
 }
 
 void watch_stop(struct session *s)

@@ -1,4 +1,5 @@
-/* digest.h - the SHA-256 of a stream: what a Result says of its log, and what the dispatcher checks. */
+/* digest.h - the SHA-256 of a stream: what a Result says of its log, and what the dispatcher
+ * checks. */
 #pragma once
 
 #include "base/owned.h"

@@ -1,4 +1,5 @@
-/* bench.h - what the benches of the dispatcher share: the real daemon on a disk, and blocking peers. */
+/* bench.h - what the benches of the dispatcher share: the real daemon on a disk, and blocking
+ * peers. */
 #pragma once
 
 #include "base/buffer.h"
@@ -44,7 +45,8 @@ static void bench_start(void)
 		       where ? where : "/var/tmp");
 	if (!mkdtemp(bench_dir) || pipe(ends) < 0)
 		bench_die("make a state directory");
-	(void)snprintf(program, sizeof(program), "%s/cupel-dispatcher", bin ? bin : "build/release/bin");
+	(void)snprintf(program, sizeof(program), "%s/cupel-dispatcher",
+		       bin ? bin : "build/release/bin");
 	(void)snprintf(fd, sizeof(fd), "%d", ends[1]);
 	bench_daemon = fork();
 	if (bench_daemon == 0) {
@@ -87,7 +89,8 @@ static long bench_memory_kb(const char *key)
 	return kb;
 }
 
-/* --- a blocking peer -------------------------------------------------------------------------------------- */
+/* --- a blocking peer
+ * -------------------------------------------------------------------------------------- */
 
 struct bench_peer {
 	int fd;
@@ -169,7 +172,8 @@ static void bench_dial(struct bench_peer *p, Cupel__Role role, const char *name,
 
 	*p = (struct bench_peer){.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 	p->out.max = p->in.max = (size_t)256 << 20;
-	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%.80s/dispatcher.sock", bench_dir);
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%.80s/dispatcher.sock",
+		       bench_dir);
 	if (p->fd < 0 || connect(p->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		bench_die("connect to the dispatcher");
 	hello.protocol_min = PROTOCOL_MIN;
@@ -210,7 +214,7 @@ static void bench_plan(struct bench_peer *p, const Cupel__Attempt *which, size_t
 	Cupel__JobSpec *spec = calloc(jobs, sizeof(*spec)), **list = calloc(jobs, sizeof(*list));
 	Cupel__Accept accept = CUPEL__ACCEPT__INIT;
 	Cupel__Released released = CUPEL__RELEASED__INIT;
-	char(*name)[16] = calloc(jobs, sizeof(*name));
+	char(*name)[24] = calloc(jobs, sizeof(*name));
 
 	if (!spec || !list || !name)
 		bench_die("make a plan");

@@ -1,10 +1,10 @@
-/* How many jobs a second the dispatcher gives out and takes back, each step durable, when running them
- * costs nothing: a runner that answers at once, over the unix socket. */
+/* How many jobs a second the dispatcher gives out and takes back, each step durable, when running
+ * them costs nothing: a runner that answers at once, over the unix socket. */
 #include "tests/bench/bench.h"
 
 #define SLOTS 128
 #define RUNS  40
-#define JOBS  500 /* of each run */
+#define JOBS  500  /* of each run */
 #define ALONE 4000 /* runs of one job each, for the second figure */
 
 static void answer(struct bench_peer *p, const Cupel__Attempt *which)
@@ -83,11 +83,12 @@ int main(void)
 		     (double)bench_memory_kb("VmRSS:") / 1024 / 8.5);
 	many = measure(RUNS, JOBS);
 	alone = measure(ALONE, 1);
-	(void)printf("bench dispatch_jobs_per_s %.0f jobs/s (against laminar 190: ratio %.1f)\n", many,
-		     many / 190);
-	(void)printf("bench dispatch_runs_per_s %.0f runs/s (against laminar 190: ratio %.1f)\n", alone,
-		     alone / 190);
-	(void)printf("bench dispatcher_peak_mb %.1f MB\n", (double)bench_memory_kb("VmHWM:") / 1024);
+	(void)printf("bench dispatch_jobs_per_s %.0f jobs/s (against laminar 190: ratio %.1f)\n",
+		     many, many / 190);
+	(void)printf("bench dispatch_runs_per_s %.0f runs/s (against laminar 190: ratio %.1f)\n",
+		     alone, alone / 190);
+	(void)printf("bench dispatcher_peak_mb %.1f MB\n",
+		     (double)bench_memory_kb("VmHWM:") / 1024);
 	bench_stop();
 	return 0;
 }

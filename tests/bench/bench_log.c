@@ -1,5 +1,5 @@
-/* One job's log as fast as it goes, durable and digested; meanwhile the dispatcher's memory, and how
- * long another client waits for an answer. */
+/* One job's log as fast as it goes, durable and digested; meanwhile the dispatcher's memory, and
+ * how long another client waits for an answer. */
 #include "proto/digest.h"
 #include "tests/bench/bench.h"
 
@@ -153,8 +153,8 @@ int main(void)
 	if (fd_read_all(tell[0], &worst, sizeof(worst)) != sizeof(worst))
 		bench_die("hear the worst wait");
 	(void)waitpid(other, NULL, 0);
-	(void)printf("bench log_mb_s %.0f MB/s (against laminar 208: ratio %.2f)\n", LOG_MB / seconds,
-		     LOG_MB / seconds / 208);
+	(void)printf("bench log_mb_s %.0f MB/s (against laminar 208: ratio %.2f)\n",
+		     LOG_MB / seconds, LOG_MB / seconds / 208);
 	(void)printf("bench log_peak_mb %.1f MB (against laminar 581: ratio %.3f)\n",
 		     (double)bench_memory_kb("VmHWM:") / 1024,
 		     (double)bench_memory_kb("VmHWM:") / 1024 / 581);

@@ -12,10 +12,10 @@
 #include <signal.h>
 #include <sys/queue.h>
 
-#define STATE(s)   CUPEL__STATE__STATE_##s
-#define VERDICT(v) CUPEL__VERDICT__VERDICT_##v
-#define ROLE(r)	   CUPEL__ROLE__ROLE_##r
-#define COMMIT	   "0123456789012345678901234567890123456789"
+#define STATE(s)    CUPEL__STATE__STATE_##s
+#define VERDICT(v)  CUPEL__VERDICT__VERDICT_##v
+#define ROLE(r)     CUPEL__ROLE__ROLE_##r
+#define COMMIT      "0123456789012345678901234567890123456789"
 #define RIG_WAIT_MS 10000 /* for anything at all */
 
 struct heard {
@@ -45,7 +45,8 @@ static struct {
 	bool too_late;
 } rig;
 
-/* --- the dispatcher --------------------------------------------------------------------------------------- */
+/* --- the dispatcher
+ * --------------------------------------------------------------------------------------- */
 
 static void rig_late(evutil_socket_t fd, short what, void *context)
 {
@@ -111,7 +112,9 @@ static void rig_in_time(void)
 	rig.too_late = false;
 }
 
-/* --- peers ------------------------------------------------------------------------------------------------ */
+/* --- peers
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void peer_frame(void *context, struct link *link, const struct frame *frame)
 {
@@ -123,9 +126,9 @@ static void peer_frame(void *context, struct link *link, const struct frame *fra
 	(void)link;
 	h->type = frame->type;
 	if (frame->type == FRAME_LOG) {
-		assert_int_equal(log_head_parse(frame->payload, frame->length, &h->head, &bytes,
-						&h->length),
-				 0);
+		assert_int_equal(
+			log_head_parse(frame->payload, frame->length, &h->head, &bytes, &h->length),
+			0);
 		h->bytes = malloc(h->length + 1);
 		memcpy(h->bytes, bytes, h->length);
 	} else if (message_unpack(frame, &h->m, &err) < 0) {
@@ -195,8 +198,8 @@ static struct heard *peer_heard(struct peer *p, uint8_t type)
 	struct heard *h;
 
 	TAILQ_FOREACH(h, &p->heard, entry)
-		if (h->type == type)
-			break;
+	if (h->type == type)
+		break;
 	if (!h)
 		return NULL;
 	TAILQ_REMOVE(&p->heard, h, entry);
@@ -216,7 +219,8 @@ static const void *peer_wait(struct peer *p, uint8_t type)
 			fail_msg("waiting for %s: %s", message_name(type),
 				 ((Cupel__Error *)error->m)->text);
 		if (p->closed || !rig_turn())
-			fail_msg("no %s: %s", message_name(type), p->closed ? "closed" : "too late");
+			fail_msg("no %s: %s", message_name(type),
+				 p->closed ? "closed" : "too late");
 	}
 	rig_in_time();
 	return type == FRAME_LOG ? (void *)h : (void *)h->m;
@@ -253,7 +257,8 @@ static struct peer *client(Cupel__Role role)
 	return p;
 }
 
-/* --- runners ---------------------------------------------------------------------------------------------- */
+/* --- runners
+ * ---------------------------------------------------------------------------------------------- */
 
 struct hand { /* what a runner says it holds */
 	uint64_t job;
@@ -345,8 +350,8 @@ static void send_released(struct peer *p, uint64_t job, uint32_t epoch)
 	peer_send(p, FRAME_RELEASED, &m.base);
 }
 
-static void send_log(struct peer *p, uint64_t job, uint32_t epoch, uint64_t offset, const char *bytes,
-		     size_t length)
+static void send_log(struct peer *p, uint64_t job, uint32_t epoch, uint64_t offset,
+		     const char *bytes, size_t length)
 {
 	const struct log_head head = {job, epoch, offset};
 	uint8_t packed[LOG_HEAD];
@@ -421,7 +426,8 @@ static void send_plan(struct peer *p, uint64_t job, uint32_t epoch, const struct
 	peer_send(p, FRAME_PLAN, &m.base);
 }
 
-/* --- stories ---------------------------------------------------------------------------------------------- */
+/* --- stories
+ * ---------------------------------------------------------------------------------------------- */
 
 static uint64_t submit(struct peer *c)
 {

@@ -1,5 +1,5 @@
-/* What happens when the disk is full: on a small tmpfs of the test's own, in a mount namespace of its
- * own, so that nothing stays behind. Needs root. */
+/* What happens when the disk is full: on a small tmpfs of the test's own, in a mount namespace of
+ * its own, so that nothing stays behind. Needs root. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,16 +90,16 @@ static void new_work_is_refused_in_words_and_reading_goes_on(void **state)
 	submit.repository = event.repository = (char *)"/repo";
 	submit.revision = (char *)"HEAD";
 	peer_send(c, FRAME_SUBMIT, &submit.base);
-	assert_non_null(strstr(((const Cupel__Error *)peer_wait(c, FRAME_ERROR))->text,
-			       "disk is full"));
+	assert_non_null(
+		strstr(((const Cupel__Error *)peer_wait(c, FRAME_ERROR))->text, "disk is full"));
 	peer_send(c, FRAME_LIST, &list.base);
 	assert_int_equal(((const Cupel__Runs *)peer_wait(c, FRAME_RUNS))->n_runs, 0);
 	event.sequence = 1;
 	event.ref = (char *)"refs/heads/main";
 	event.commit = (char *)COMMIT;
 	peer_send(o, FRAME_EVENT, &event.base); /* it keeps the event and dials again */
-	assert_non_null(strstr(((const Cupel__Error *)peer_wait(o, FRAME_ERROR))->text,
-			       "disk is full"));
+	assert_non_null(
+		strstr(((const Cupel__Error *)peer_wait(o, FRAME_ERROR))->text, "disk is full"));
 	peer_wait_closed(o);
 }
 

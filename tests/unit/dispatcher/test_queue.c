@@ -270,7 +270,8 @@ static void ten_thousand_of_many_kinds_come_out_in_order(void **state)
 	assert_int_equal(r->jobs, count);
 }
 
-/* --- the map ---------------------------------------------------------------------------------------------- */
+/* --- the map
+ * ---------------------------------------------------------------------------------------------- */
 
 static void a_map_remembers_what_a_list_would(void **state)
 {

@@ -5,36 +5,43 @@
 
 #include "tests/unit/dispatcher/rig.h"
 
-/* Times for tests that wait for a clock to strike. */
-static int rig_setup_fast(void **state)
+/* Short leases, yet longer than a busy box leaves a process waiting. */
+static int rig_setup_leases(void **state)
 {
 	int rc = rig_setup(state);
 
 	rig_stop();
-	rig.options.heartbeat_ms = 20;
-	rig.options.lease_ms = 60;
-	rig.options.lease_slack_ms = 20;
-	rig.options.accept_ms = 40;
-	rig.options.deadline_slack_ms = 10;
-	rig.options.prepare_ms = 5000;
+	rig.options.heartbeat_ms = 100;
+	rig.options.lease_ms = 300;
+	rig.options.lease_slack_ms = 50;
 	rig_start();
 	return rc;
 }
 
-/* Long leases, short limits. */
+/* The dispatcher's own clock strikes soon. */
 static int rig_setup_limits(void **state)
 {
 	int rc = rig_setup(state);
 
 	rig_stop();
-	rig.options.accept_ms = 40;
 	rig.options.deadline_slack_ms = 10;
-	rig.options.prepare_ms = 60;
+	rig.options.prepare_ms = 300;
 	rig_start();
 	return rc;
 }
 
-/* --- the way of a run ------------------------------------------------------------------------------------- */
+static int rig_setup_accept(void **state)
+{
+	int rc = rig_setup(state);
+
+	rig_stop();
+	rig.options.accept_ms = 40;
+	rig_start();
+	return rc;
+}
+
+/* --- the way of a run
+ * ------------------------------------------------------------------------------------- */
 
 static void a_run_goes_from_submit_to_verdict(void **state)
 {
@@ -83,7 +90,8 @@ static void needs_hold_release_and_skip(void **state)
 	assert_string_equal(shown->reason, "lint: as told by the runner");
 	assert_int_equal(job_named(shown, "test")->verdict, VERDICT(PASSED));
 	assert_int_equal(job_named(shown, "after")->verdict, VERDICT(SKIPPED));
-	assert_string_equal(job_named(shown, "after")->reason, "it needs lint, which ended as failed");
+	assert_string_equal(job_named(shown, "after")->reason,
+			    "it needs lint, which ended as failed");
 	assert_int_equal(job_named(shown, "last")->verdict, VERDICT(SKIPPED));
 }
 
@@ -143,7 +151,9 @@ static void an_event_is_one_run_however_often_it_comes(void **state)
 	assert_true(ack->sequence == 8 && ack->known && ack->run == run);
 }
 
-/* --- logs ------------------------------------------------------------------------------------------------- */
+/* --- logs
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void wait_log_durable(struct peer *r, uint64_t length)
 {
@@ -177,7 +187,8 @@ static void a_log_arrives_by_offset_and_byte_exact(void **state)
 		assert_memory_equal(part->bytes, text + at, part->length);
 		at += part->length;
 	}
-	assert_int_equal(((const Cupel__TailEnd *)peer_wait(c, FRAME_TAIL_END))->length, sizeof(text));
+	assert_int_equal(((const Cupel__TailEnd *)peer_wait(c, FRAME_TAIL_END))->length,
+			 sizeof(text));
 }
 
 static void a_result_waits_for_its_log(void **state)
@@ -254,7 +265,8 @@ static void who_follows_sees_it_grow_from_before_the_start(void **state)
 	assert_string_equal(end->reason, "as told by the runner");
 }
 
-/* --- losing runners --------------------------------------------------------------------------------------- */
+/* --- losing runners
+ * --------------------------------------------------------------------------------------- */
 
 static void a_silent_runner_loses_its_job_by_the_lease(void **state)
 {
@@ -284,7 +296,7 @@ static void heartbeats_keep_the_lease(void **state)
 	owned(peer) *c = client(ROLE(SUBMITTER));
 	uint64_t run = one_job(c, r);
 	struct hand h = take(r);
-	int64_t until = clock_boot_ms() + 250; /* three leases */
+	int64_t until = clock_boot_ms() + 900; /* three leases */
 	Cupel__Attempt which = attempt_of(h.job, h.epoch);
 	Cupel__Progress progress = CUPEL__PROGRESS__INIT;
 	Cupel__Progress *list[] = {&progress};
@@ -329,7 +341,7 @@ static void a_new_incarnation_loses_all_at_once(void **state)
 		hands[i] = take(other);
 		assert_int_equal(hands[i].epoch, 2);
 	}
-	assert_true(clock_boot_ms() - before < 2000);
+	assert_true(clock_boot_ms() - before < 20000 && !reborn->closed);
 	for (int i = 0; i < 3; i++)
 		assert_true(finish(other, hands[i], VERDICT(PASSED)));
 	assert_int_equal(wait_run(c, run)->verdict, VERDICT(PASSED));
@@ -420,7 +432,9 @@ static void a_held_attempt_that_is_over_is_dropped(void **state)
 	assert_false(welcome->held[0]->proceed);
 }
 
-/* --- limits ----------------------------------------------------------------------------------------------- */
+/* --- limits
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void a_time_out_is_tried_once_on_another_runner(void **state)
 {
@@ -517,7 +531,7 @@ static void preparing_for_too_long_goes_elsewhere(void **state)
 	b = runner("b", 1, 1);
 	assert_true(finish(b, take(b), VERDICT(PASSED)));
 	assert_non_null(strstr(job_named(wait_run(c, run), "test")->attempts[0]->reason,
-			       "preparing it took longer than 60ms on a"));
+			       "preparing it took longer than 300ms on a"));
 }
 
 static void who_never_accepts_is_asked_three_times_in_all(void **state)
@@ -531,7 +545,8 @@ static void who_never_accepts_is_asked_three_times_in_all(void **state)
 	assert_int_equal(shown->verdict, VERDICT(ERRORED));
 	assert_int_equal(shown->jobs[0]->n_attempts, 3);
 	assert_non_null(strstr(shown->reason, "3 attempts failed"));
-	assert_non_null(strstr(shown->jobs[0]->attempts[0]->reason, "did not accept it within 40ms"));
+	assert_non_null(
+		strstr(shown->jobs[0]->attempts[0]->reason, "did not accept it within 40ms"));
 }
 
 static void a_refusal_goes_to_another_and_is_told(void **state)
@@ -578,11 +593,14 @@ static void failures_are_retried_when_the_job_file_says_so(void **state)
 	assert_string_equal(shown->reason, "1 job passed, not all at the first attempt");
 }
 
-/* --- people ----------------------------------------------------------------------------------------------- */
+/* --- people
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void cancelling_ends_everything_at_once(void **state)
 {
-	const struct job_wish wishes[] = {{.name = "a"}, {.name = "b"}, {.name = "c", .needs = "a"}};
+	const struct job_wish wishes[] = {
+		{.name = "a"}, {.name = "b"}, {.name = "c", .needs = "a"}};
 	owned(peer) *c = client(ROLE(SUBMITTER));
 	owned(peer) *r = runner("box", 1, 1);
 	uint64_t run = submit(c);
@@ -596,7 +614,8 @@ static void cancelling_ends_everything_at_once(void **state)
 	m.run = run;
 	m.reason = (char *)"wrong branch";
 	peer_send(c, FRAME_CANCEL, &m.base);
-	assert_string_equal(((const Cupel__Done *)peer_wait(c, FRAME_DONE))->text, "3 jobs cancelled");
+	assert_string_equal(((const Cupel__Done *)peer_wait(c, FRAME_DONE))->text,
+			    "3 jobs cancelled");
 	assert_int_equal(((const Cupel__Stop *)peer_wait(r, FRAME_STOP))->attempt->job, h.job);
 	shown = wait_run(c, run);
 	assert_int_equal(shown->verdict, VERDICT(CANCELLED));
@@ -608,7 +627,8 @@ static void cancelling_ends_everything_at_once(void **state)
 
 static void a_retry_takes_what_failed_and_what_was_skipped_for_it(void **state)
 {
-	const struct job_wish wishes[] = {{.name = "a"}, {.name = "b"}, {.name = "c", .needs = "a"}};
+	const struct job_wish wishes[] = {
+		{.name = "a"}, {.name = "b"}, {.name = "c", .needs = "a"}};
 	owned(peer) *c = client(ROLE(SUBMITTER));
 	owned(peer) *r = runner("box", 1, 1);
 	uint64_t run = submit(c);
@@ -672,11 +692,12 @@ static void limits_reach_the_runner_as_they_were_said(void **state)
 	m.capacity = &capacity;
 	peer_send(admin, FRAME_SET_LIMITS, &m.base);
 	(void)peer_wait(admin, FRAME_DONE);
-	assert_int_equal(((const Cupel__SetLimits *)peer_wait(r, FRAME_RUNNER_LIMITS))->capacity->slots,
-			 5);
+	assert_int_equal(
+		((const Cupel__SetLimits *)peer_wait(r, FRAME_RUNNER_LIMITS))->capacity->slots, 5);
 }
 
-/* --- restarts --------------------------------------------------------------------------------------------- */
+/* --- restarts
+ * --------------------------------------------------------------------------------------------- */
 
 static void a_restart_goes_on_with_what_runs_and_what_waits(void **state)
 {
@@ -756,7 +777,8 @@ static void a_state_directory_in_use_is_refused_with_the_pid(void **state)
 	assert_non_null(strstr(err.text, pid));
 }
 
-/* --- bad input -------------------------------------------------------------------------------------------- */
+/* --- bad input
+ * -------------------------------------------------------------------------------------------- */
 
 static const char *told_error(struct peer *p)
 {
@@ -843,11 +865,13 @@ static void a_verdict_that_is_no_runners_to_give_is_an_error_of_its_own(void **s
 	(void)state;
 	assert_true(finish(r, take(r), VERDICT(SKIPPED)));
 	assert_true(finish(r, take(r), VERDICT(PASSED)));
-	assert_int_equal(job_named(wait_run(c, run), "test")->attempts[0]->verdict, VERDICT(ERRORED));
+	assert_int_equal(job_named(wait_run(c, run), "test")->attempts[0]->verdict,
+			 VERDICT(ERRORED));
 }
 
-#define test(name)	  cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
-#define test_fast(name)	  cmocka_unit_test_setup_teardown(name, rig_setup_fast, rig_teardown)
+#define test(name)        cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+#define test_leases(name) cmocka_unit_test_setup_teardown(name, rig_setup_leases, rig_teardown)
+#define test_accept(name) cmocka_unit_test_setup_teardown(name, rig_setup_accept, rig_teardown)
 #define test_limits(name) cmocka_unit_test_setup_teardown(name, rig_setup_limits, rig_teardown)
 
 int main(void)
@@ -861,8 +885,8 @@ int main(void)
 		test(a_result_waits_for_its_log),
 		test(a_log_that_differs_is_told),
 		test(who_follows_sees_it_grow_from_before_the_start),
-		test_fast(a_silent_runner_loses_its_job_by_the_lease),
-		test_fast(heartbeats_keep_the_lease),
+		test_leases(a_silent_runner_loses_its_job_by_the_lease),
+		test_leases(heartbeats_keep_the_lease),
 		test(a_new_incarnation_loses_all_at_once),
 		test(the_same_incarnation_goes_on_where_it_was),
 		test(two_lost_runners_are_poison_until_a_person_retries),
@@ -874,7 +898,7 @@ int main(void)
 		test_limits(the_dispatchers_own_clock_holds_the_wall_limit),
 		test_limits(the_dispatchers_own_clock_holds_the_idle_limit),
 		test_limits(preparing_for_too_long_goes_elsewhere),
-		test_limits(who_never_accepts_is_asked_three_times_in_all),
+		test_accept(who_never_accepts_is_asked_three_times_in_all),
 		test(a_refusal_goes_to_another_and_is_told),
 		test(failures_are_retried_when_the_job_file_says_so),
 		test(cancelling_ends_everything_at_once),
@@ -882,7 +906,7 @@ int main(void)
 		test(a_draining_runner_gets_nothing_new),
 		test(limits_reach_the_runner_as_they_were_said),
 		test(a_restart_goes_on_with_what_runs_and_what_waits),
-		test_fast(after_a_restart_a_runner_has_a_lease_of_grace),
+		test_leases(after_a_restart_a_runner_has_a_lease_of_grace),
 		test(a_result_said_twice_is_one_verdict),
 		test(a_state_directory_in_use_is_refused_with_the_pid),
 		test(an_unknown_type_is_an_error_and_the_connection_stays),

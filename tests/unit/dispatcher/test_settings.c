@@ -77,7 +77,8 @@ static int read_line(struct settings *out, struct error *err, const char *const 
 	return settings_read(argc, argv, out, err);
 }
 /* Without what /etc may say on this box. */
-#define LINE(...) ((const char *const[]){"cupel-dispatcher", "--config", "/dev/null", __VA_ARGS__, NULL})
+#define LINE(...)                                                                                  \
+	((const char *const[]){"cupel-dispatcher", "--config", "/dev/null", __VA_ARGS__, NULL})
 
 static void options_are_read(void **state)
 {

@@ -1,6 +1,6 @@
 /* Chance against the dispatcher: runners that die, hang, lose their connection, say things twice or
- * too late, and a dispatcher that is stopped and started in between. Whatever happens, each job ends
- * with exactly one verdict, no two attempts of it are alive at once, and epochs only grow.
+ * too late, and a dispatcher that is stopped and started in between. Whatever happens, each job
+ * ends with exactly one verdict, no two attempts of it are alive at once, and epochs only grow.
  *
  * The seed is printed; CUPEL_SEED repeats one. */
 #include <setjmp.h>
@@ -11,11 +11,11 @@
 #include "tests/unit/dispatcher/rig.h"
 
 #define RUNNERS 4
-#define RUNS	12
-#define HANDS	8
-#define STEPS	1500
-#define JOBS	256 /* ids that are looked at */
-#define EPOCHS	512
+#define RUNS    12
+#define HANDS   8
+#define STEPS   1500
+#define JOBS    256 /* ids that are looked at */
+#define EPOCHS  512
 
 struct sim_runner {
 	struct peer *peer;
@@ -41,7 +41,8 @@ static unsigned chance(unsigned n)
 	return (unsigned)rand_r(&sim.seed) % n;
 }
 
-/* --- runners that misbehave ------------------------------------------------------------------------------- */
+/* --- runners that misbehave
+ * ------------------------------------------------------------------------------- */
 
 static void forget(struct sim_runner *r, size_t i)
 {
@@ -72,9 +73,9 @@ static void kill_runner(struct sim_runner *r)
 
 static void end_one(struct sim_runner *r, size_t i)
 {
-	static const Cupel__Verdict verdicts[] = {
-		VERDICT(PASSED), VERDICT(PASSED), VERDICT(FAILED), VERDICT(TIMED_OUT),
-		VERDICT(KILLED), VERDICT(ERRORED)};
+	static const Cupel__Verdict verdicts[] = {VERDICT(PASSED), VERDICT(PASSED),
+						  VERDICT(FAILED), VERDICT(TIMED_OUT),
+						  VERDICT(KILLED), VERDICT(ERRORED)};
 	const struct job_wish wishes[] = {
 		{.name = "a"}, {.name = "b", .retry = "failed"}, {.name = "c", .needs = "a"}};
 	struct hand h = r->hand[i];
@@ -156,7 +157,8 @@ static void act(struct sim_runner *r)
 	}
 }
 
-/* --- what is heard ---------------------------------------------------------------------------------------- */
+/* --- what is heard
+ * ---------------------------------------------------------------------------------------- */
 
 static void hear_assign(struct sim_runner *r, const Cupel__Assign *a)
 {
@@ -215,7 +217,8 @@ static void hear(struct sim_runner *r)
 		drop_peer(r);
 }
 
-/* --- what must hold --------------------------------------------------------------------------------------- */
+/* --- what must hold
+ * --------------------------------------------------------------------------------------- */
 
 static void check_job(const Cupel__Job *j)
 {
@@ -261,7 +264,8 @@ static bool check_all(void)
 	return ended;
 }
 
-/* --- the simulation --------------------------------------------------------------------------------------- */
+/* --- the simulation
+ * --------------------------------------------------------------------------------------- */
 
 static void restart(void)
 {

@@ -30,8 +30,9 @@ static struct store *open_store(void)
 
 static struct run_new event(const char *repository, const char *commit)
 {
-	return (struct run_new){SOURCE_EVENT, repository, "name", "refs/heads/main", commit,
-				commit,	      "subject",  "author", NULL, 1000};
+	return (struct run_new){SOURCE_EVENT, repository, "name",    "refs/heads/main",
+				commit,       commit,     "subject", "author",
+				NULL,         1000};
 }
 
 /* A run with one queued job. */
@@ -59,7 +60,8 @@ static int end_as(struct store *s, uint64_t job, uint32_t epoch, Cupel__Verdict 
 	return store_attempt_end(s, job, epoch, &e);
 }
 
-/* --- opening ---------------------------------------------------------------------------------------------- */
+/* --- opening
+ * ---------------------------------------------------------------------------------------------- */
 
 static void what_was_committed_is_there_after_reopening(void **state)
 {
@@ -99,7 +101,8 @@ static const char *const steps[] = {"create table a(x integer)", "create table b
 
 static int64_t tables(struct sql *db)
 {
-	struct sql_query *q = sql_select(db, "select count(*) from sqlite_master where type = 'table'");
+	struct sql_query *q =
+		sql_select(db, "select count(*) from sqlite_master where type = 'table'");
 	int64_t n = sql_row(q) ? sql_int(q, 0) : -1;
 
 	sql_end(q);
@@ -125,7 +128,8 @@ static void every_version_is_brought_up(void **state)
 
 static void a_step_that_fails_leaves_the_old_schema(void **state)
 {
-	const char *const broken[] = {steps[0], "create table b(y integer); create table a(x integer)"};
+	const char *const broken[] = {steps[0],
+				      "create table b(y integer); create table a(x integer)"};
 	owned(sql) *db = NULL;
 	struct error err = {0};
 
@@ -163,8 +167,9 @@ static void put_file(const char *name, const char *bytes, size_t length)
 
 static void what_is_no_database_is_refused_and_left_alone(void **state)
 {
-	const char text[] = "this is a letter to my grandmother, and long enough to be read as a header. "
-			    "It goes on for a while, since a header has a hundred bytes.";
+	const char text[] =
+		"this is a letter to my grandmother, and long enough to be read as a header. "
+		"It goes on for a while, since a header has a hundred bytes.";
 	struct error err = {0};
 	struct store *s = NULL;
 	char path[128], back[sizeof(text)];
@@ -220,7 +225,9 @@ static void a_damaged_file_is_refused(void **state)
 	assert_non_null(strstr(err.text, "damaged"));
 }
 
-/* --- ending ----------------------------------------------------------------------------------------------- */
+/* --- ending
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void only_one_statement_ends_an_attempt(void **state)
 {
@@ -274,13 +281,13 @@ static void phases_go_forward_only(void **state)
 
 	(void)state;
 	granted.wall_ms = 77;
-	assert_int_equal(store_attempt_phase(s, job, epoch, STATE(ASSIGNED), STATE(PREPARING), &granted,
-					     5),
-			 1);
-	assert_int_equal(store_attempt_phase(s, job, epoch, STATE(ASSIGNED), STATE(RUNNING), NULL, 6),
-			 0);
-	assert_int_equal(store_attempt_phase(s, job, epoch, STATE(PREPARING), STATE(RUNNING), NULL, 7),
-			 1);
+	assert_int_equal(
+		store_attempt_phase(s, job, epoch, STATE(ASSIGNED), STATE(PREPARING), &granted, 5),
+		1);
+	assert_int_equal(
+		store_attempt_phase(s, job, epoch, STATE(ASSIGNED), STATE(RUNNING), NULL, 6), 0);
+	assert_int_equal(
+		store_attempt_phase(s, job, epoch, STATE(PREPARING), STATE(RUNNING), NULL, 7), 1);
 	assert_int_equal(store_attempt(s, job, epoch, &row), 0);
 	assert_int_equal(row.wall_ms, 77);
 	assert_int_equal(row.started_at_ms, 7);
@@ -319,7 +326,8 @@ static void the_past_is_counted_since_the_last_retry(void **state)
 	}
 	assert_int_equal(store_past(s, job, true, &past), 0);
 	assert_int_equal(past.lost_runners, 2);
-	assert_int_equal(store_job_end(s, job, STATE(QUEUED), VERDICT(ERRORED), "poison", false), 1);
+	assert_int_equal(store_job_end(s, job, STATE(QUEUED), VERDICT(ERRORED), "poison", false),
+			 1);
 	assert_int_equal(store_job_retry(s, job, STATE(QUEUED)), 1);
 	assert_int_equal(store_past(s, job, true, &past), 0);
 	assert_int_equal(past.lost_runners, 0);
@@ -327,7 +335,9 @@ static void the_past_is_counted_since_the_last_retry(void **state)
 	assert_int_equal(past.lost, 2);
 }
 
-/* --- runs ------------------------------------------------------------------------------------------------- */
+/* --- runs
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void the_same_commit_is_one_run(void **state)
 {
@@ -396,7 +406,8 @@ static void lists_are_newest_first_and_paged(void **state)
 	cupel__runs__free_unpacked(runs, NULL);
 }
 
-/* --- crashes ---------------------------------------------------------------------------------------------- */
+/* --- crashes
+ * ---------------------------------------------------------------------------------------------- */
 
 /* Does so many statements of a job's whole life, commits where the dispatcher would, says so on the
  * pipe after each commit, then dies. */
@@ -515,7 +526,8 @@ static void a_full_disk_undoes_the_whole_turn(void **state)
 	}
 }
 
-/* --- tokens and runners ----------------------------------------------------------------------------------- */
+/* --- tokens and runners
+ * ----------------------------------------------------------------------------------- */
 
 static void a_token_is_found_until_it_is_dropped(void **state)
 {

@@ -8,9 +8,9 @@
 #include <malloc.h>
 
 #define VIEWERS 200
-#define SLOW	50 /* of them read nothing until all was written */
-#define CHUNK	LOG_BYTES_MAX
-#define CHUNKS	16
+#define SLOW    50 /* of them read nothing until all was written */
+#define CHUNK   LOG_BYTES_MAX
+#define CHUNKS  16
 
 /* The log's content by offset, so that nobody has to keep it. */
 static uint8_t byte_at(uint64_t offset)
@@ -123,7 +123,8 @@ static void two_hundred_viewers_see_every_byte_once(void **state)
 	rig_in_time();
 	for (size_t i = 0; i < VIEWERS; i++)
 		assert_false(v[i].ended);
-	/* The end: its digest differs from what was sent, which is told and changes nothing here. */
+	/* The end: its digest differs from what was sent, which is told and changes nothing here.
+	 */
 	{
 		Cupel__Attempt which = attempt_of(h.job, h.epoch);
 		Cupel__Result m = CUPEL__RESULT__INIT;

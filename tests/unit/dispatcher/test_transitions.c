@@ -32,7 +32,8 @@ static void check_all(enum transition_of what, const char *const *pairs)
 			if (transition_exists(what, (Cupel__State)from, (Cupel__State)to) !=
 			    (pairs[from][to] == 'Y'))
 				fail_msg("%s: %s -> %s", what == TRANSITION_JOB ? "job" : "attempt",
-					 state_word((Cupel__State)from), state_word((Cupel__State)to));
+					 state_word((Cupel__State)from),
+					 state_word((Cupel__State)to));
 }
 
 static void every_move_of_a_job_is_in_the_table(void **state)
@@ -105,7 +106,8 @@ static void a_job_file_may_say_how_often_errors_are_retried(void **state)
 	struct past past = {.errored = 1};
 
 	(void)state;
-	assert_int_equal(follow_end(VERDICT(ERRORED), true, &past, &never, true).what, FOLLOW_USED_UP);
+	assert_int_equal(follow_end(VERDICT(ERRORED), true, &past, &never, true).what,
+			 FOLLOW_USED_UP);
 }
 
 static void a_time_out_goes_once_to_another_runner(void **state)
@@ -116,24 +118,31 @@ static void a_time_out_goes_once_to_another_runner(void **state)
 
 	(void)state;
 	assert_true(f.what == FOLLOW_QUEUE && f.elsewhere);
-	assert_int_equal(follow_end(VERDICT(TIMED_OUT), false, &first, &unsaid, false).what, FOLLOW_END);
-	assert_int_equal(follow_end(VERDICT(TIMED_OUT), false, &second, &unsaid, true).what, FOLLOW_END);
-	assert_int_equal(follow_end(VERDICT(TIMED_OUT), false, &first, &zero, true).what, FOLLOW_END);
-	assert_int_equal(follow_end(VERDICT(TIMED_OUT), false, &second, &two, false).what, FOLLOW_QUEUE);
-	assert_int_equal(follow_end(VERDICT(TIMED_OUT), false, &third, &two, true).what, FOLLOW_END);
+	assert_int_equal(follow_end(VERDICT(TIMED_OUT), false, &first, &unsaid, false).what,
+			 FOLLOW_END);
+	assert_int_equal(follow_end(VERDICT(TIMED_OUT), false, &second, &unsaid, true).what,
+			 FOLLOW_END);
+	assert_int_equal(follow_end(VERDICT(TIMED_OUT), false, &first, &zero, true).what,
+			 FOLLOW_END);
+	assert_int_equal(follow_end(VERDICT(TIMED_OUT), false, &second, &two, false).what,
+			 FOLLOW_QUEUE);
+	assert_int_equal(follow_end(VERDICT(TIMED_OUT), false, &third, &two, true).what,
+			 FOLLOW_END);
 }
 
 static void failed_and_killed_are_retried_only_on_wish(void **state)
 {
-	const struct retry_wish once = {.failed = 1, .killed = 1, .timed_out = RETRY_UNSAID,
-					.errored = RETRY_UNSAID};
+	const struct retry_wish once = {
+		.failed = 1, .killed = 1, .timed_out = RETRY_UNSAID, .errored = RETRY_UNSAID};
 	struct past first = {.failed = 1, .killed = 1}, second = {.failed = 2, .killed = 2};
 	const Cupel__Verdict both[] = {VERDICT(FAILED), VERDICT(KILLED)};
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
-		assert_int_equal(follow_end(both[i], false, &first, &unsaid, true).what, FOLLOW_END);
-		assert_int_equal(follow_end(both[i], false, &first, &once, true).what, FOLLOW_QUEUE);
+		assert_int_equal(follow_end(both[i], false, &first, &unsaid, true).what,
+				 FOLLOW_END);
+		assert_int_equal(follow_end(both[i], false, &first, &once, true).what,
+				 FOLLOW_QUEUE);
 		assert_int_equal(follow_end(both[i], false, &second, &once, true).what, FOLLOW_END);
 	}
 }
@@ -196,9 +205,9 @@ static void wishes_are_read_by_name_and_bounded(void **state)
 static void the_worst_verdict_is_the_runs(void **state)
 {
 	const Cupel__Verdict mild_to_worst[] = {
-		VERDICT(NONE),	    VERDICT(SKIPPED),	VERDICT(PASSED),
+		VERDICT(NONE),       VERDICT(SKIPPED),   VERDICT(PASSED),
 		VERDICT(SUPERSEDED), VERDICT(CANCELLED), VERDICT(FAILED),
-		VERDICT(TIMED_OUT), VERDICT(KILLED),	VERDICT(ERRORED)};
+		VERDICT(TIMED_OUT),  VERDICT(KILLED),    VERDICT(ERRORED)};
 
 	(void)state;
 	for (size_t a = 0; a < 9; a++)
