@@ -387,6 +387,10 @@ void cgroup_kill(struct cgroup *cg)
 
 bool cgroup_populated(const struct cgroup *cg)
 {
+	const struct group *v2 = v2_of(cg);
+
+	if (v2) /* whoever is in another one is in this one, too */
+		return v2->ops->populated(v2->dir);
 	for (size_t i = 0; i < cg->count; i++)
 		if (cg->group[i].ops->populated(cg->group[i].dir))
 			return true;

@@ -201,6 +201,7 @@ static void take_v2(struct place *place)
 	int own = open_writable(place->path);
 	char *slash = strrchr(place->path, '/');
 	bool is_root = own >= 0 && faccessat(own, "cgroup.events", F_OK, 0) < 0;
+	unsigned controllers;
 	int parent = -1;
 
 	if (own >= 0)
@@ -209,10 +210,10 @@ static void take_v2(struct place *place)
 		return;
 	*slash = '\0';
 	parent = open_writable(place->path);
-	if (parent >= 0 &&
-	    (own < 0 || (listed(parent, "cgroup.subtree_control") & CONTROLLER_MEMORY))) {
+	controllers = parent < 0 ? 0 : enable(parent);
+	if (parent >= 0 && (own < 0 || (controllers & CONTROLLER_MEMORY))) {
 		place->dir = parent;
-		place->controllers = enable(parent);
+		place->controllers = controllers;
 		if (own >= 0)
 			(void)close(own);
 		return;

@@ -29,24 +29,32 @@ static bool host_has_swap(void)
 	return sysinfo(&info) < 0 || info.totalswap > 0;
 }
 
-/* Memory and swap together may never be less than memory: the order of the writes depends on
- * whether the limit rises or falls, so the one that was refused first is tried again. */
-static int v1_set_memory(int dir, uint64_t bytes)
+/* Memory and swap together may never be less than memory: a limit that falls is written in one
+ * order, one that rises in the other. */
+static int write_both(int dir, uint64_t bytes)
 {
 	static const char memory[] = "memory.limit_in_bytes",
 			  both[] = "memory.memsw.limit_in_bytes";
-	int swap = write_limit(dir, both, bytes), rc = write_limit(dir, memory, bytes);
-	uint64_t got = 0;
+	int rc = write_limit(dir, memory, bytes), swap;
 
-	if (rc == 0 && swap < 0)
-		swap = write_limit(dir, both, bytes);
-	if (rc == 0 && swap < 0 && (swap != -ENOENT || host_has_swap()))
-		rc = swap;
-	if (rc == 0)
-		rc = cgroup_read_number(dir, memory, &got);
-	if (rc < 0 || !bytes)
+	if (rc < 0) {
+		(void)write_limit(dir, both, bytes); /* if that was it, the next one tells */
+		rc = write_limit(dir, memory, bytes);
+	}
+	if (rc < 0)
 		return rc;
-	return group_same_bytes(bytes, got);
+	swap = write_limit(dir, both, bytes);
+	return swap < 0 && (swap != -ENOENT || host_has_swap()) ? swap : 0;
+}
+
+static int v1_set_memory(int dir, uint64_t bytes)
+{
+	uint64_t got = 0;
+	int rc = write_both(dir, bytes);
+
+	if (rc == 0)
+		rc = cgroup_read_number(dir, "memory.limit_in_bytes", &got);
+	return rc < 0 || !bytes ? rc : group_same_bytes(bytes, got);
 }
 
 static int v1_set_tasks(int dir, uint64_t tasks)

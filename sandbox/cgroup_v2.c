@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PERIOD_US 100000
@@ -128,12 +129,17 @@ static void read_io(const struct group *g, struct sandbox_usage *out)
 
 static void v2_usage(const struct group *g, struct sandbox_usage *out)
 {
+	char text[1024];
+	const char *at;
 	uint64_t value;
 
-	if (cgroup_read_key(g->dir, "cpu.stat", "user_usec", &value) == 0)
-		out->cpu_user_ms = value / 1000;
-	if (cgroup_read_key(g->dir, "cpu.stat", "system_usec", &value) == 0)
-		out->cpu_system_ms = value / 1000;
+	if (cgroup_read_text(g->dir, "cpu.stat", text, sizeof(text)) > 0) {
+		at = strstr(text, "user_usec ");
+		out->cpu_user_ms = at ? strtoull(at + strlen("user_usec "), NULL, 10) / 1000 : 0;
+		at = strstr(text, "system_usec ");
+		out->cpu_system_ms =
+			at ? strtoull(at + strlen("system_usec "), NULL, 10) / 1000 : 0;
+	}
 	if ((g->controllers & CONTROLLER_MEMORY) &&
 	    (cgroup_read_number(g->dir, "memory.peak", &value) == 0 ||
 	     cgroup_read_number(g->dir, "memory.current", &value) == 0))

@@ -319,7 +319,8 @@ static void judge(struct sandbox *s)
 
 	measure(s, &s->outcome.usage);
 	s->usage = s->outcome.usage;
-	cgroup_counts(s->cg, &s->ending.counts);
+	if (s->limits.memory || s->limits.tasks)
+		cgroup_counts(s->cg, &s->ending.counts);
 	if (s->ending.counts.oom_kills &&
 	    oom_log_victim(cgroup_name(s->cg), victim, sizeof(victim)))
 		s->ending.victim = victim;

@@ -72,7 +72,7 @@ static int map_owner(struct source *s, const struct ids *ids, const struct stat 
 		return ns;
 	if (mount_setattr(s->fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return error_say(
-			err, errno,
+			err, EOPNOTSUPP,
 			"%s belongs to user %u, and this kernel or file system can't map that to "
 			"the job's user (%s); give it to user %u, or put it on ext4, xfs or btrfs",
 			what, st->st_uid, strerror(errno), ids->job_uid);

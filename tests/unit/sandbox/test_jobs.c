@@ -69,7 +69,7 @@ static void wall_time_ends_a_job(void **state)
 static void silence_ends_a_job_but_output_keeps_it_alive(void **state)
 {
 	(void)state;
-	job_run((struct sandbox_spec){.limits = {.idle_ms = 150}}, "echo a; sleep 60", &job);
+	job_run((struct sandbox_spec){.limits = {.idle_ms = 600}}, "echo a; sleep 60", &job);
 	assert_verdict(&job, SANDBOX_TIMED_OUT);
 	assert_string_equal(job.outcome.limit, "idle");
 	assert_says(&job, "a\n");
