@@ -173,9 +173,14 @@ static void a_private_disk_is_limited(void **state)
 
 static void a_worktree_with_room_for_more_than_the_limit_is_refused(void **state)
 {
+	char path[] = "/dev/shm/cupel-test-XXXXXX";
+
 	(void)state;
-	job_run((struct sandbox_spec){.worktree = "/dev/shm", .limits = {.disk = 1 << 20}},
-		"echo ran", &job);
+	assert_non_null(mkdtemp(path));
+	assert_int_equal(chown(path, TEST_UID, TEST_UID), 0);
+	job_run((struct sandbox_spec){.worktree = path, .limits = {.disk = 1 << 20}}, "echo ran",
+		&job);
+	assert_int_equal(rmdir(path), 0);
 	assert_verdict(&job, SANDBOX_ERRORED);
 	assert_non_null(strstr(job.outcome.reason, "disk limit can't be held"));
 }
@@ -187,6 +192,7 @@ static void a_full_disk_is_told(void **state)
 	(void)state;
 	assert_non_null(mkdtemp(path));
 	assert_int_equal(mount("test", path, "tmpfs", 0, "size=1m,nr_inodes=100"), 0);
+	assert_int_equal(chown(path, TEST_UID, TEST_UID), 0);
 	job_run((struct sandbox_spec){.worktree = path, .limits = {.disk = 1 << 20}},
 		"head -c 3000000 /dev/zero > a", &job);
 	assert_verdict(&job, SANDBOX_KILLED);
