@@ -180,6 +180,11 @@ static int token_address(struct dispatcher *d, struct link_address *out, struct 
 			continue;
 		if (link_address_parse(d->options.listen[i], out, err) < 0)
 			return -EINVAL;
+		if (strcmp(out->host, "0.0.0.0") == 0 || strcmp(out->host, "::") == 0)
+			return error_say(
+				err, EADDRNOTAVAIL,
+				"the dispatcher listens on all addresses and can't know by which "
+				"one others reach it: start it with --advertise HOST:PORT");
 		(void)snprintf(out->port, sizeof(out->port), "%hu", (unsigned short)port);
 		return 0;
 	}
