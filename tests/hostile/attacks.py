@@ -401,7 +401,7 @@ def sees_the_host_s_processes(b):
 
 @attack()
 def kills_its_neighbour(b):
-    marker = 'sleep 60.' + str(os.getpid())
+    marker = f'sleep 60.{int(b.secret[:8], 16)}'
     neighbour = b.start(marker)
     try:
         if not wait_until(lambda: processes(marker.replace(' ', '\0'))):
@@ -443,7 +443,7 @@ os.kill(child, 9)
 
 @attack(weak='plain')
 def survives(b):
-    marker = 'sleep 77.' + str(os.getpid())
+    marker = f'sleep 77.{int(b.secret[:8], 16)}'
     b.run(f'(setsid sh -c "trap \\"\\" TERM HUP INT; exec {marker}" & ) '
           f'>/dev/null 2>&1; (setsid setsid {marker} &) >/dev/null 2>&1; true')
     alive = processes(marker.replace(' ', '\0'))
@@ -455,7 +455,7 @@ def survives(b):
 
 @attack()
 def outlives_its_caller(b):
-    marker = 'sleep 78.' + str(os.getpid())
+    marker = f'sleep 78.{int(b.secret[:8], 16)}'
     caller = b.start(f'trap "" TERM; setsid {marker} & {marker}')
     try:
         if not wait_until(lambda: len(processes(marker.replace(' ', '\0'))) >= 2):
