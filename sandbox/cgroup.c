@@ -3,9 +3,11 @@
 #include "sandbox/cgroup_file.h"
 #include "sandbox/cgroup_group.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 #include <unistd.h>
 
 #define DEFAULT_PARENT "cupel"
+#define MADE_UP_NAME   "job-%d"
 
 struct cgroup {
 	char *name;
@@ -263,6 +266,30 @@ static int set_limits(struct cgroup *cg, const struct sandbox_limits *limits, bo
 	return 0;
 }
 
+/* The empty groups of callers who were killed, by the names that this library makes up. */
+static void sweep(const struct sandbox_spec *spec)
+{
+	const struct places *places = places_get();
+
+	for (size_t i = 0; i < places->count; i++) {
+		const char *parent = spec->cgroup_parent ? spec->cgroup_parent : DEFAULT_PARENT;
+		int fd = places->place[i].dir < 0 ? -1
+						  : openat(places->place[i].dir, parent,
+							   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+		const struct dirent *entry;
+		int pid;
+
+		while (dir && (entry = readdir(dir)))
+			if (sscanf(entry->d_name, MADE_UP_NAME, &pid) == 1 && pid > 0 &&
+			    kill(pid, 0) < 0 && errno == ESRCH)
+				(void)unlinkat(fd, entry->d_name,
+					       AT_REMOVEDIR); /* refused while in use */
+		if (dir)
+			(void)closedir(dir);
+	}
+}
+
 int cgroup_new(const struct sandbox_spec *spec, struct cgroup **out, struct error *err)
 {
 	static unsigned made;
@@ -270,7 +297,9 @@ int cgroup_new(const struct sandbox_spec *spec, struct cgroup **out, struct erro
 	char name[64];
 	int rc;
 
-	(void)snprintf(name, sizeof(name), "job-%d-%u", (int)getpid(), made++);
+	if (made == 0)
+		sweep(spec);
+	(void)snprintf(name, sizeof(name), MADE_UP_NAME "-%u", (int)getpid(), made++);
 	if (cg)
 		cg->oom = -1;
 	if (!cg || !(cg->name = strdup(spec->name ? spec->name : name)))
