@@ -34,14 +34,23 @@ static void default_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+#define DESCRIPTORS_LOOKED_AT 1024 /* at the start, when there are a few */
+
 static int floor_fd = 3; /* descriptors below belong to libraries that need them in children too */
 
 int supervisor_prepare(struct error *err)
 {
-	floor_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (floor_fd < 0)
-		return error_set(err, errno, "open /dev/null");
-	(void)close(floor_fd); /* only its number mattered */
+	int fd = 0;
+
+	for (int i = 3; i < DESCRIPTORS_LOOKED_AT; i++)
+		if (fcntl(i, F_GETFD) >= 0)
+			floor_fd = i + 1;
+	while (fd < floor_fd) { /* gaps are filled, so that what comes later lies above */
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return error_set(err, errno, "open /dev/null");
+	}
+	(void)close(fd); /* the first above the floor */
 	return 0;
 }
 
