@@ -22,17 +22,10 @@
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
 #endif
 
-/* A descriptor on `path` below `dir`, no part of which is a link or leaves the file systems'
- * ordinary names; -1 and errno. `resolve` is added to that. */
-static inline int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve)
-{
-	struct open_how how = {
-		.flags = flags | O_CLOEXEC,
-		.resolve = resolve | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
-	};
-
-	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
-}
+/* A descriptor on `path` below `dir`, no part of which is a link; -1 and errno (ELOOP: a link).
+ * `resolve` is added to openat2's RESOLVE_*; where there is no openat2, as inside another sandbox,
+ * the path is walked, and RESOLVE_BENEATH refuses "..". */
+int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve);
 
 static inline pid_t sys_clone3(struct clone_args *args)
 {
