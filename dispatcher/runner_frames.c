@@ -416,8 +416,8 @@ static void log_not_taken(struct session *s, struct attempt *a, int rc)
 	if (!a->log_told)
 		log_warning("job %" PRIu64 ": its log can't be stored: %s", a->job, strerror(-rc));
 	a->log_refused = a->log_told = true;
-	(void)event_add(s->d->retry,
-			&s->d->log_retry); /* fails without memory: the next frame tries */
+	if (!event_pending(s->d->retry, EV_TIMEOUT, NULL))
+		(void)event_add(s->d->retry, &s->d->log_retry); /* no memory: the next frame tries */
 }
 
 void on_log(struct session *s, const struct frame *frame)
