@@ -87,7 +87,7 @@ static void answer_held(struct runner *r, const Cupel__Held *held, Cupel__HeldAn
 	life_phase(a, held->state, NULL);
 	if (a->state == CUPEL__STATE__STATE_ASSIGNED)
 		life_phase(a, CUPEL__STATE__STATE_PREPARING,
-			   NULL); /* it has accepted what it holds */
+			   NULL);            /* it has accepted what it holds */
 	a->progress_at_ms = clock_boot_ms(); /* what it wrote meanwhile is on its way */
 	out->proceed = true;
 	out->log_durable = a->log ? joblog_durable(a->log) : 0;
@@ -417,7 +417,8 @@ static void log_not_taken(struct session *s, struct attempt *a, int rc)
 		log_warning("job %" PRIu64 ": its log can't be stored: %s", a->job, strerror(-rc));
 	a->log_refused = a->log_told = true;
 	if (!event_pending(s->d->retry, EV_TIMEOUT, NULL))
-		(void)event_add(s->d->retry, &s->d->log_retry); /* no memory: the next frame tries */
+		(void)event_add(s->d->retry,
+				&s->d->log_retry); /* no memory: the next frame tries */
 }
 
 void on_log(struct session *s, const struct frame *frame)
