@@ -20,7 +20,6 @@ MAKEFLAGS += $(if $(filter unit asan valgrind fuzz lint coverage,$(MAKECMDGOALS)
 # -Wno-unused-result: gcc doesn't take our (void) for an answer, and glibc asks only when it fortifies.
 WARN  := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
          -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wno-missing-field-initializers -Wno-unused-result
-WARN  += -Wno-unused-result # gcc hears no (void), which is how we say that a failure is passed over
 ifdef CI
 WARN  += -Werror
 endif
