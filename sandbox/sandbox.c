@@ -49,6 +49,7 @@ struct sandbox {
 	struct sandbox_limits limits;
 	void (*output)(void *context, int stream, const void *bytes, size_t length);
 	void *context;
+	bool cut_output;
 	char *command;
 	int epoll, timer;
 
@@ -186,7 +187,9 @@ static void take(struct sandbox *s, int stream, const char *bytes, size_t length
 	if (limit && s->usage.output_bytes + length > limit) {
 		length =
 			s->usage.output_bytes < limit ? (size_t)(limit - s->usage.output_bytes) : 0;
-		kill_job(s, CAUSE_OUTPUT);
+		s->outcome.output_cut = s->cut_output;
+		if (!s->cut_output)
+			kill_job(s, CAUSE_OUTPUT);
 	}
 	s->usage.output_bytes += length;
 	if (length && s->output)
@@ -537,6 +540,7 @@ int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct 
 	s->limits = spec->limits;
 	s->output = spec->output;
 	s->context = spec->context;
+	s->cut_output = spec->cut_output;
 	s->command = strdup(spec->argv[0]);
 	rc = plan_make(spec, &plan, err);
 	if (rc < 0)

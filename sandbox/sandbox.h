@@ -106,6 +106,7 @@ struct sandbox_spec {
 	void (*output)(void *context, int stream, const void *bytes, size_t length);
 	void *context;
 	bool merge_output;
+	bool cut_output; /* past limits.output the rest is thrown away, and the job goes on */
 };
 
 enum sandbox_verdict {
@@ -145,6 +146,7 @@ struct sandbox_outcome {
 	/* True when the walls could not be set up, or broke: another box may do better. False for
 	 * what the spec itself got wrong (no such command). */
 	bool infrastructure;
+	bool output_cut;  /* by cut_output: some was thrown away */
 	int shell_status; /* what cupel-sandbox exits with: 0..255, 124, 125, 126, 127, 128+N, 137
 			   */
 	struct sandbox_usage usage;

@@ -443,10 +443,11 @@ os.kill(child, 9)
 
 @attack(weak='plain')
 def survives(b):
-    marker = f'sleep 77.{int(b.secret[:8], 16)}'
-    b.run(f'(setsid sh -c "trap \\"\\" TERM HUP INT; exec {marker}" & ) '
-          f'>/dev/null 2>&1; (setsid setsid {marker} &) >/dev/null 2>&1; true')
-    alive = processes(marker.replace(' ', '\0'))
+    marker = f'77.{int(b.secret[:8], 16)}'
+    b.run(f'for i in 1 2; do (setsid setsid sh -c "trap \\"\\" TERM HUP INT; touch started$i; '
+          f'exec sleep {marker}" & ) >/dev/null 2>&1; done; '
+          'until [ -e started1 ] && [ -e started2 ]; do sleep 0.01; done')
+    alive = processes(marker)
     for path in alive:
         os.kill(int(path.split('/')[2]), 9)
     if alive:
@@ -587,13 +588,13 @@ bomb()''', '--tasks', '40', '--wall', '2s')
 
 @attack()
 def eats_memory(b):
-    ends_as(b.python('x = b"x" * (1 << 30)', *b.limits('--memory', '64M')), 'killed', 'memory')
+    ends_as(b.limited(['python3', '-c', 'x = b"x" * (1 << 30)'], '--memory', '64M'), 'killed', 'memory')
 
 
 @attack()
 def eats_memory_by_files(b):
-    r = b.run('for d in /tmp /var/tmp /dev/shm $HOME; do head -c 300M /dev/zero > $d/x; done; '
-              'du -sm /tmp /dev/shm | tail -1', *b.limits('--memory', '64M'))
+    r = b.limited('for d in /tmp /var/tmp /dev/shm $HOME; do head -c 300M /dev/zero > $d/x; done; '
+                  'du -sm /tmp /dev/shm | tail -1', '--memory', '64M')
     if r.report['usage']['memory_peak'] > 70 << 20:
         raise Escape('more memory than its limit')
 
@@ -636,8 +637,8 @@ def prints_one_endless_line(b):
 
 @attack()
 def eats_processor_time(b):
-    ends_as(b.python('import threading\ndef f():\n  while True: pass\nfor i in range(3):\n  threading.Thread(target=f).start()',
-                     *b.limits('--cpu-time', '500ms')), 'killed', 'cpu_time')
+    ends_as(b.limited('(while :; do :; done) & (while :; do :; done) & wait', '--cpu-time', '500ms'),
+            'killed', 'cpu_time')
 
 
 @attack()

@@ -19,6 +19,45 @@ class Escape(Exception):
     """What the attack reached."""
 
 
+class Delegated:
+    """Control groups that belong to the user, as a service manager would give them to him."""
+
+    def __init__(self):
+        self.groups = []
+        with open('/proc/self/cgroup') as f:
+            own = {name: path for _, names, path in (line.rstrip().split(':', 2) for line in f)
+                   for name in names.split(',')}
+        with open('/proc/mounts') as f:
+            for _, point, kind, options, *_ in map(str.split, f):
+                if kind == 'cgroup2':
+                    self.delegate(point + own.get('', '/'))
+                elif kind == 'cgroup':
+                    for name in {'memory', 'pids', 'cpu', 'cpuacct'} & set(options.split(',')):
+                        self.delegate(point + own.get(name, '/'))
+
+    def delegate(self, parent):
+        path = os.path.join(parent, f'cupel-hostile-{os.getpid()}')
+        os.makedirs(path, exist_ok=True)
+        for name in ['', 'cgroup.procs', 'tasks', 'cgroup.threads', 'cgroup.subtree_control']:
+            if os.path.exists(os.path.join(path, name)):
+                os.chown(os.path.join(path, name), USER, USER)
+        if path not in self.groups:
+            self.groups.append(path)
+
+    def enter(self):
+        for path in self.groups:
+            with open(path + '/cgroup.procs', 'w') as f:
+                f.write('0')
+
+    def remove(self):
+        for path in self.groups:
+            for name in ('cupel', ''):
+                try:
+                    os.rmdir(os.path.join(path, name))
+                except FileNotFoundError:
+                    pass
+
+
 class Result:
     def __init__(self, done, report):
         self.status = done.returncode
@@ -59,10 +98,18 @@ class Bench:
             f.write(text)
         os.chmod(path, mode)
 
-    def as_user(self):
-        if self.who == 'user' and os.geteuid() == 0:
+    def as_user(self, enter=None):
+        if self.who != 'user' or os.geteuid() != 0:
+            return {}
+        if not enter:
             return {'user': USER, 'group': USER, 'extra_groups': []}
-        return {}
+
+        def become():
+            enter()
+            os.setgroups([])
+            os.setresgid(USER, USER, USER)
+            os.setresuid(USER, USER, USER)
+        return {'preexec_fn': become}
 
     def command(self, argv, options):
         if self.weak == 'plain':
@@ -72,14 +119,15 @@ class Bench:
         return [self.program, '--report', self.report_file, '--wall', '20s', *extra, *options,
                 '--', *argv]
 
-    def run(self, argv, *options, env=None, pass_fds=(), tree=None, seconds=SECONDS):
+    def run(self, argv, *options, env=None, pass_fds=(), tree=None, seconds=SECONDS,
+            enter=None):
         """Runs `argv` in the worktree behind the walls of this bench."""
         if isinstance(argv, str):
             argv = ['sh', '-c', argv]
         done = subprocess.run(self.command(argv, options), cwd=tree or self.tree, timeout=seconds,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, env={**os.environ, **(env or {})},
-                              pass_fds=pass_fds, **self.as_user())
+                              pass_fds=pass_fds, **self.as_user(enter))
         return Result(done, self.read_report())
 
     def start(self, argv, *options, **more):
@@ -99,11 +147,17 @@ class Bench:
         except (AttributeError, OSError, ValueError):
             return {}
 
-    def limits(self, *options):
-        """Options that need control groups: left away where the user has none."""
-        if self.who == 'user' or self.weak == 'plain':
-            raise Skip('an ordinary user without delegated control groups')
-        return options
+    def limited(self, argv, *options):
+        """The same with limits that need control groups: a user gets his own for it."""
+        if self.who != 'user' or os.geteuid() != 0:
+            return self.run(argv, *options)
+        groups = Delegated()
+        try:
+            return self.run(argv, *options, enter=groups.enter)
+        except OSError as cause:
+            raise Skip(f'control groups can not be delegated here: {cause}') from cause
+        finally:
+            groups.remove()
 
 
 # What attacks written in Python share: raw system calls with their errno.

@@ -153,6 +153,17 @@ static void output_is_cut_at_its_limit_to_the_byte(void **state)
 	assert_int_equal(job.length, 1000);
 }
 
+static void output_can_be_cut_and_the_job_go_on(void **state)
+{
+	(void)state;
+	job_run((struct sandbox_spec){.limits = {.output = 1000}, .cut_output = true},
+		"head -c 100000 /dev/zero; exit 5", &job);
+	assert_verdict(&job, SANDBOX_FAILED);
+	assert_int_equal(job.outcome.exit_code, 5);
+	assert_true(job.outcome.output_cut);
+	assert_int_equal(job.length, 1000);
+}
+
 static void open_files_are_limited(void **state)
 {
 	(void)state;
@@ -494,6 +505,7 @@ int main(void)
 		cmocka_unit_test(processor_time_is_counted_over_all_processes),
 		cmocka_unit_test(bandwidth_is_held),
 		cmocka_unit_test(output_is_cut_at_its_limit_to_the_byte),
+		cmocka_unit_test(output_can_be_cut_and_the_job_go_on),
 		cmocka_unit_test(open_files_are_limited),
 		cmocka_unit_test(a_private_disk_is_limited),
 		cmocka_unit_test(a_worktree_with_room_for_more_than_the_limit_is_refused),
