@@ -1,3 +1,4 @@
+/* not under valgrind: libgit2 1.5 loses memory when it checks the format of a repository with extensions */
 #include "runner/mirror.h"
 #include "runner/plan.h"
 #include "runner/disk.h"
@@ -18,6 +19,13 @@
 #include <netinet/in.h>
 
 #include <cmocka.h>
+
+/* libgit2 1.5 never frees what PCRE2 needed to match the keys of a repository's settings. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libpcre2";
+}
 
 static int setup(void **state)
 {

@@ -1,3 +1,4 @@
+/* not under valgrind: it lacks the mount and pidfd calls */
 /* One attempt from its ticket to its result, with a real repository and a real sandbox. */
 #include "runner/supervisor.h"
 
