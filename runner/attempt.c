@@ -212,6 +212,8 @@ static void take_report(struct attempt *a, const struct control_report *report)
 	Cupel__State before = a->state;
 
 	a->usage = report->usage;
+	if (!a->supervisor)
+		a->adopted = report->pid;
 	if (report->state > (uint32_t)a->state && report->state < CUPEL__STATE__STATE_ENDED)
 		a->state = (Cupel__State)report->state;
 	if (a->state != before)
@@ -245,10 +247,11 @@ static void on_overdue(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	log_warning("%s: its supervisor doesn't stop and is killed", a->name);
+	/* not reaped yet, or alive since its socket is open; its end closes the socket */
 	if (a->supervisor > 0)
-		(void)kill(a->supervisor, SIGKILL); /* it is our child and not reaped yet */
-	else
-		supervisor_gone(a); /* an adopted one: its lease ends it */
+		(void)kill(a->supervisor, SIGKILL);
+	else if (a->adopted > 0)
+		(void)kill(a->adopted, SIGKILL);
 }
 
 static int listen_to(struct attempt *a)

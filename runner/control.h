@@ -27,6 +27,7 @@ struct control_order {
 struct control_report {
 	uint32_t version;
 	uint32_t state; /* Cupel__State */
+	int32_t pid;	/* of the supervisor: to kill it when it doesn't hear */
 	bool answered;	/* the result is in the spool */
 	bool released;	/* cgroup and worktree are gone */
 	uint64_t log_length;

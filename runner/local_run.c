@@ -72,8 +72,8 @@ static void tell(struct session *s, const Cupel__JobSpec *spec, const struct san
 		return;
 	}
 	units_format_time(o->usage.wall_ms, wall, sizeof(wall));
-	(void)fprintf(stderr, "%s: %s in %s%s%s\n", spec->name, verdict_word(verdict), wall,
-		      *o->reason ? ": " : "", o->reason);
+	(void)fprintf(stderr, "%s: %s in %s (%s)\n", spec->name, verdict_word(verdict), wall,
+		      o->reason);
 }
 
 /* --- one job -------------------------------------------------------------------------------------- */

@@ -18,7 +18,8 @@ struct attempt {
 	struct ticket ticket;
 	Cupel__State state;
 	int dir; /* its spool */
-	pid_t supervisor; /* 0: none of our children */
+	pid_t supervisor; /* our child until it is reaped; 0: none */
+	pid_t adopted;	  /* another runner's child, as it told; 0: none */
 	pid_t cleaner;
 	int control; /* -1: its supervisor is gone */
 	struct event *heard;

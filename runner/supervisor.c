@@ -34,6 +34,8 @@ static void default_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+#define PREPARE_MAX (15 * 60) /* s, more than any dispatcher waits for a fetch and a checkout */
+
 #define DESCRIPTORS_LOOKED_AT 1024 /* at the start, when there are a few */
 
 static int floor_fd = 3; /* descriptors below belong to libraries that need them in children too */
@@ -265,6 +267,7 @@ static void do_job(struct supervisor *s)
 		tree.time = commit.time;
 		rc = worktree_make(git, &tree, s->spec->work, s->spec->name, &err);
 	}
+	(void)alarm(0); /* from here on the sandbox's clocks count */
 	if (rc < 0)
 		answer_error(s, &err, is_boxs_fault(rc, copied));
 	else if (talk_stop(s))
@@ -288,6 +291,7 @@ static void child(const struct supervisor_spec *given)
 	int rc;
 
 	become("cupel-job");
+	(void)alarm(PREPARE_MAX); /* where no peer's silence can hold it for ever */
 	rc = keep_only(keep, 3);
 	if (rc < 0)
 		_exit(1);

@@ -89,6 +89,7 @@ static void mind_lease(struct supervisor *s)
 void talk_report(struct supervisor *s)
 {
 	s->report.version = CONTROL_VERSION;
+	s->report.pid = getpid();
 	s->report_due = true;
 	if (s->connection < 0)
 		return;
