@@ -87,10 +87,11 @@ struct sandbox_spec {
 	struct sandbox_limits limits;
 
 	/* Host ids that inside ids 0..id_count-1 map to, for a caller who is root. id_count 0: the
-	 * library chooses (root: a range of its own, never root's ids; a user: his subuid range, or
-	 * his own id alone). Files in the worktree should belong to id_base + SANDBOX_UID; a
-	 * worktree that belongs to somebody else is reached through an idmapped mount, where the
-	 * kernel and the file system have them, and is otherwise refused. */
+	 * library chooses (root: a range of its own, never root's ids; a user: his subuid range
+	 * around his own id, or his own id alone). A worktree that belongs to id_base + SANDBOX_UID
+	 * is taken as it is; one that belongs to somebody else is reached through an idmapped
+	 * mount. Where kernel or file system have none, a job whose ids the library chose takes the
+	 * owner's id, unless that is root's; all else is refused. */
 	uid_t id_base;
 	uint32_t id_count;
 
