@@ -26,14 +26,15 @@ struct attempt *attempt_find(struct runner *r, const Cupel__Attempt *which)
 {
 	struct attempt *a;
 
-	TAILQ_FOREACH (a, &r->attempts, entry)
-		if (a->ticket.assign->attempt->job == which->job &&
-		    a->ticket.assign->attempt->epoch == which->epoch)
-			return a;
+	TAILQ_FOREACH(a, &r->attempts, entry)
+	if (a->ticket.assign->attempt->job == which->job &&
+	    a->ticket.assign->attempt->epoch == which->epoch)
+		return a;
 	return NULL;
 }
 
-/* --- books ---------------------------------------------------------------------------------------- */
+/* --- books
+ * ---------------------------------------------------------------------------------------- */
 
 static bool takes_slot(const struct attempt *a)
 {
@@ -46,7 +47,8 @@ void attempt_books(const struct runner *r, struct taken *taken, unsigned *plans)
 
 	*taken = (struct taken){0};
 	*plans = 0;
-	TAILQ_FOREACH (a, &r->attempts, entry) {
+	TAILQ_FOREACH(a, &r->attempts, entry)
+	{
 		if (takes_slot(a))
 			ceiling_take(taken, a->ticket.granted);
 		*plans += attempt_is_plan(a) && !a->answer.message;
@@ -60,9 +62,9 @@ static uint32_t free_slot(const struct runner *r)
 	uint64_t used = 0;
 	uint32_t slot = 0;
 
-	TAILQ_FOREACH (a, &r->attempts, entry)
-		if (takes_slot(a))
-			used |= 1ull << a->ticket.slot;
+	TAILQ_FOREACH(a, &r->attempts, entry)
+	if (takes_slot(a))
+		used |= 1ull << a->ticket.slot;
 	while (slot < RUNNER_SLOTS_MAX - 1 && (used >> slot & 1))
 		slot++;
 	return slot;
@@ -73,7 +75,8 @@ static void name_group(const struct attempt *a, char *out, size_t size)
 	(void)snprintf(out, size, "%08x-%s", a->runner->hash, a->name);
 }
 
-/* --- the supervisor's end ------------------------------------------------------------------------- */
+/* --- the supervisor's end
+ * ------------------------------------------------------------------------- */
 
 static void start_cleaner(struct attempt *a)
 {
@@ -197,15 +200,16 @@ void attempt_reap(struct runner *r, pid_t pid, int status)
 			continue;
 		a->cleaner = 0;
 		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-			log_error("%s: something of it is left in %s or the control groups", a->name,
-				  r->work_path);
+			log_error("%s: something of it is left in %s or the control groups",
+				  a->name, r->work_path);
 		a->released = true;
 		attempt_send(a);
 		return;
 	}
 }
 
-/* --- the supervisor's reports --------------------------------------------------------------------- */
+/* --- the supervisor's reports
+ * --------------------------------------------------------------------- */
 
 static void take_report(struct attempt *a, const struct control_report *report)
 {
@@ -285,7 +289,8 @@ void attempt_renew(struct attempt *a, int64_t from_ms)
 		(void)control_send_order(a->control, &order); /* the next renewal does it as well */
 }
 
-/* --- starting ------------------------------------------------------------------------------------- */
+/* --- starting
+ * ------------------------------------------------------------------------------------- */
 
 static struct attempt *attempt_new(struct runner *r)
 {
@@ -370,7 +375,8 @@ struct attempt *attempt_start(struct runner *r, Cupel__Assign *assign, const Cup
 	return NULL;
 }
 
-/* --- letting go ----------------------------------------------------------------------------------- */
+/* --- letting go
+ * ----------------------------------------------------------------------------------- */
 
 void attempt_free(struct attempt *a)
 {
@@ -405,7 +411,8 @@ void attempt_drop(struct attempt *a, const char *reason)
 		attempt_send(a);
 }
 
-/* --- taking over ---------------------------------------------------------------------------------- */
+/* --- taking over
+ * ---------------------------------------------------------------------------------- */
 
 static void forget_spool(struct runner *r, const char *name, const char *why)
 {

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Bytes that may wait in the link: enough to keep it busy, little enough that heartbeats get through. */
+/* Bytes that may wait in the link: enough to keep it busy, little enough that heartbeats get
+ * through. */
 #define QUEUE_MAX ((size_t)1 << 20)
 
 static struct link *link_of(const struct attempt *a)

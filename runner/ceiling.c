@@ -6,10 +6,10 @@
 #include <stdio.h>
 
 /* What a job has when neither job file nor owner says. */
-#define DEFAULT_WALL_MS	 (60ull * 60 * 1000)
-#define DEFAULT_IDLE_MS	 (10ull * 60 * 1000)
-#define DEFAULT_OUTPUT	 (64ull << 20)
-#define DEFAULT_TASKS	 2048
+#define DEFAULT_WALL_MS (60ull * 60 * 1000)
+#define DEFAULT_IDLE_MS (10ull * 60 * 1000)
+#define DEFAULT_OUTPUT  (64ull << 20)
+#define DEFAULT_TASKS   2048
 
 static const char *const remedy =
 	"run as root, or have the service manager delegate the cgroup (cupel-sandbox --check tells "
@@ -108,15 +108,16 @@ enum ceiling_answer ceiling_grant(const Cupel__Limits *wish, const struct owner_
 	settle_all(wish ? wish : &nothing, owner, can, granted);
 	name = unheld(granted, can);
 	if (name) {
-		(void)error_say(reason, ENOTSUP,
-				"this runner can't hold a limit of %s: %s", name, remedy);
+		(void)error_say(reason, ENOTSUP, "this runner can't hold a limit of %s: %s", name,
+				remedy);
 		return CEILING_NEVER;
 	}
 	if (taken->slots >= owner->slots) {
 		(void)error_say(reason, EAGAIN, "all %u slots are taken", owner->slots);
 		return CEILING_NOT_NOW;
 	}
-	if (!fits("memory", granted->memory, owner->memory, taken->memory, units_format_size, reason) ||
+	if (!fits("memory", granted->memory, owner->memory, taken->memory, units_format_size,
+		  reason) ||
 	    !fits("tasks", granted->tasks, owner->tasks, taken->tasks, format_count, reason) ||
 	    !fits("processors", granted->cpu_milli, owner->cpu_milli, taken->cpu_milli, format_cpus,
 		  reason))
@@ -134,10 +135,11 @@ int ceiling_check(const struct owner_limits *owner, unsigned can, struct error *
 	whole.cpu_milli |= owner->cpu_milli ? 1 : 0;
 	name = unheld(&whole, can);
 	if (name)
-		return error_say(err, ENOTSUP,
-				 "a limit of %s was set, and nothing here can hold it: %s; or take the "
-				 "limit back",
-				 name, remedy);
+		return error_say(
+			err, ENOTSUP,
+			"a limit of %s was set, and nothing here can hold it: %s; or take the "
+			"limit back",
+			name, remedy);
 	return 0;
 }
 

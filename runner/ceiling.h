@@ -1,4 +1,5 @@
-/* ceiling.h - what a job gets: the least of its wish, the owner's ceiling, and what is left. Pure. */
+/* ceiling.h - what a job gets: the least of its wish, the owner's ceiling, and what is left. Pure.
+ */
 #pragma once
 
 #include "base/error.h"
@@ -26,8 +27,8 @@ enum ceiling_answer {
 	CEILING_NEVER,   /* this box can't hold a limit that the job asks for */
 };
 
-/* Fills `granted`. `can` is sandbox_can(): a limit that nobody asked for is given only where it holds.
- * `reason` says why not. */
+/* Fills `granted`. `can` is sandbox_can(): a limit that nobody asked for is given only where it
+ * holds. `reason` says why not. */
 enum ceiling_answer ceiling_grant(const Cupel__Limits *wish, const struct owner_limits *owner,
 				  const struct taken *taken, unsigned can, Cupel__Limits *granted,
 				  struct error *reason);

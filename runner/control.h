@@ -12,9 +12,9 @@
 
 enum control_order_kind {
 	CONTROL_LEASE = 1, /* renewed: at `from_ms` for `lease_ms` */
-	CONTROL_CANCEL,	   /* end it as cancelled */
-	CONTROL_ABORT,	   /* end it as errored, infrastructure: the box gives up, not the job */
-	CONTROL_ASK,	   /* what does it use now? */
+	CONTROL_CANCEL,    /* end it as cancelled */
+	CONTROL_ABORT,     /* end it as errored, infrastructure: the box gives up, not the job */
+	CONTROL_ASK,       /* what does it use now? */
 };
 
 struct control_order {
@@ -27,9 +27,9 @@ struct control_order {
 struct control_report {
 	uint32_t version;
 	uint32_t state; /* Cupel__State */
-	int32_t pid;	/* of the supervisor: to kill it when it doesn't hear */
-	bool answered;	/* the result is in the spool */
-	bool released;	/* cgroup and worktree are gone */
+	int32_t pid;    /* of the supervisor: to kill it when it doesn't hear */
+	bool answered;  /* the result is in the spool */
+	bool released;  /* cgroup and worktree are gone */
 	uint64_t log_length;
 	struct sandbox_usage usage;
 };

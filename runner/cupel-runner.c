@@ -119,9 +119,9 @@ static void set_process(void)
 {
 	struct rlimit limit;
 
-	(void)umask(022); /* modes of worktrees are exact */
+	(void)umask(022);               /* modes of worktrees are exact */
 	(void)signal(SIGPIPE, SIG_IGN); /* a write tells */
-	(void)mallopt(M_ARENA_MAX, 1); /* one thread allocates */
+	(void)mallopt(M_ARENA_MAX, 1);  /* one thread allocates */
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
 	limit.rlim_cur = limit.rlim_max;

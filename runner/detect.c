@@ -43,7 +43,8 @@ static int read_if_there(const struct detect_tree *tree, const char *path, struc
 	return rc < 0 ? rc : 1;
 }
 
-/* --- scripts ------------------------------------------------------------------------------------ */
+/* --- scripts ------------------------------------------------------------------------------------
+ */
 
 static int look_ci_run(const struct detect_tree *tree, struct finding *out, struct error *err)
 {
@@ -64,7 +65,8 @@ static int look_ci_run(const struct detect_tree *tree, struct finding *out, stru
 	return 0;
 }
 
-/* --- make --------------------------------------------------------------------------------------- */
+/* --- make ---------------------------------------------------------------------------------------
+ */
 
 /* Is `word` among the blank-separated words of [at, end)? */
 static bool has_word(const char *at, const char *end, const char *word)
@@ -90,7 +92,8 @@ static bool defines(const char *at, const char *end, const char *target)
 	const char *colon = memchr(at, ':', (size_t)(end - at));
 	const char *behind;
 
-	if (!colon || at == end || *at == '\t' || *at == '#' || memchr(at, '=', (size_t)(colon - at)))
+	if (!colon || at == end || *at == '\t' || *at == '#' ||
+	    memchr(at, '=', (size_t)(colon - at)))
 		return false;
 	for (behind = colon; behind < end && *behind == ':';)
 		behind++;
@@ -117,7 +120,8 @@ const char *detect_make_target(const char *text, size_t length, const char *cons
 
 static int look_make(const struct detect_tree *tree, struct finding *out, struct error *err)
 {
-	static const char *const names[] = {"GNUmakefile", "makefile", "Makefile"}; /* make's order */
+	static const char *const names[] = {"GNUmakefile", "makefile",
+					    "Makefile"}; /* make's order */
 	static const char *const targets[] = {"check", "test", NULL};
 
 	for (size_t i = 0; i < 3; i++) {
@@ -132,14 +136,15 @@ static int look_make(const struct detect_tree *tree, struct finding *out, struct
 		target = detect_make_target(text.data, text.length, targets);
 		if (!target)
 			return 0; /* make reads the first file only */
-		*out = (struct finding){
-			names[i], target == targets[0] ? "exec make check" : "exec make test"};
+		*out = (struct finding){names[i], target == targets[0] ? "exec make check"
+								       : "exec make test"};
 		return 1;
 	}
 	return 0;
 }
 
-/* --- build systems ------------------------------------------------------------------------------ */
+/* --- build systems ------------------------------------------------------------------------------
+ */
 
 static int look_ctest(const struct detect_tree *tree, struct finding *out, struct error *err)
 {
@@ -203,7 +208,8 @@ static bool is_python_test(void *with, const char *name)
 	size_t length = strlen(name);
 	bool *found = with;
 
-	*found = strncmp(name, "test", 4) == 0 && length > 3 && strcmp(name + length - 3, ".py") == 0;
+	*found = strncmp(name, "test", 4) == 0 && length > 3 &&
+		 strcmp(name + length - 3, ".py") == 0;
 	return *found;
 }
 
@@ -220,13 +226,13 @@ static int look_unittest(const struct detect_tree *tree, struct finding *out, st
 	rc = is_file(tree, "tests/__init__.py", err);
 	if (rc < 0)
 		return rc;
-	*out = (struct finding){"tests/",
-				rc ? "exec python3 -m unittest discover -v -s tests -t ."
-				   : "exec python3 -m unittest discover -v tests"};
+	*out = (struct finding){"tests/", rc ? "exec python3 -m unittest discover -v -s tests -t ."
+					     : "exec python3 -m unittest discover -v tests"};
 	return 1;
 }
 
-/* --- all ---------------------------------------------------------------------------------------- */
+/* --- all ----------------------------------------------------------------------------------------
+ */
 
 /* 1: there is a job file, and its jobs or its complaint are the answer (-EINVAL). */
 static int look_jobfile(const struct detect_tree *tree, struct jobfile **out, struct error *err)
@@ -253,7 +259,7 @@ static int look_jobfile(const struct detect_tree *tree, struct jobfile **out, st
 int detect_jobs(const struct detect_tree *tree, struct jobfile **out, struct error *err)
 {
 	static const rule_look rules[] = {look_ci_run, look_make, look_ctest, look_meson,
-					  look_cargo,  look_go,	  look_npm,   look_unittest};
+					  look_cargo,  look_go,   look_npm,   look_unittest};
 	int rc = look_jobfile(tree, out, err);
 
 	if (rc != 0)
@@ -267,8 +273,9 @@ int detect_jobs(const struct detect_tree *tree, struct jobfile **out, struct err
 		if (rc)
 			return jobfile_single(found.rule, found.script, out, err);
 	}
-	return error_say(err, ENOENT,
-			 "there is nothing to test: add a " JOBFILE_NAME ", an executable .ci/run or "
-			 "ci/run, a Makefile with 'check' or 'test', a CTest, Meson, Cargo, Go or npm "
-			 "project, or tests/test*.py");
+	return error_say(
+		err, ENOENT,
+		"there is nothing to test: add a " JOBFILE_NAME ", an executable .ci/run or "
+		"ci/run, a Makefile with 'check' or 'test', a CTest, Meson, Cargo, Go or npm "
+		"project, or tests/test*.py");
 }

@@ -18,8 +18,8 @@ struct detect_tree {
 	int (*read)(void *context, const char *path, size_t max, struct buffer *out,
 		    struct error *err);
 	/* Calls `entry` for each name in the directory until it says true. */
-	int (*list)(void *context, const char *path,
-		    bool (*entry)(void *with, const char *name), void *with, struct error *err);
+	int (*list)(void *context, const char *path, bool (*entry)(void *with, const char *name),
+		    void *with, struct error *err);
 	void *context;
 };
 
@@ -27,6 +27,6 @@ struct detect_tree {
  * needed when none does. */
 int detect_jobs(const struct detect_tree *tree, struct jobfile **out, struct error *err);
 
-/* Pure: does this Makefile define one of the targets? NULL, or the first of `targets` (NULL-terminated)
- * that it does. */
+/* Pure: does this Makefile define one of the targets? NULL, or the first of `targets`
+ * (NULL-terminated) that it does. */
 const char *detect_make_target(const char *text, size_t length, const char *const *targets);

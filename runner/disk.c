@@ -12,19 +12,21 @@
 
 #define DEPTH_MAX 256 /* levels of directories without a repository */
 
-/* --- looking -------------------------------------------------------------------------------------- */
+/* --- looking
+ * -------------------------------------------------------------------------------------- */
 
 static int disk_kind(void *context, const char *path, struct error *err)
 {
 	struct stat st;
 
 	if (fstatat(*(const int *)context, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT || errno == ENOTDIR ? DETECT_NOTHING
-							   : error_set(err, errno, "look at %s", path);
-	return S_ISDIR(st.st_mode)   ? DETECT_DIRECTORY
+		return errno == ENOENT || errno == ENOTDIR
+			       ? DETECT_NOTHING
+			       : error_set(err, errno, "look at %s", path);
+	return S_ISDIR(st.st_mode)    ? DETECT_DIRECTORY
 	       : !S_ISREG(st.st_mode) ? DETECT_OTHER
-	       : st.st_mode & 0100   ? DETECT_EXECUTABLE
-				     : DETECT_FILE;
+	       : st.st_mode & 0100    ? DETECT_EXECUTABLE
+				      : DETECT_FILE;
 }
 
 static int disk_read(void *context, const char *path, size_t max, struct buffer *out,
@@ -38,7 +40,8 @@ static int disk_read(void *context, const char *path, size_t max, struct buffer 
 static int disk_list(void *context, const char *path, bool (*entry)(void *with, const char *name),
 		     void *with, struct error *err)
 {
-	int fd = openat(*(const int *)context, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(*(const int *)context, path,
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *list = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!list)
@@ -55,7 +58,8 @@ struct detect_tree disk_tree(const int *fd)
 	return (struct detect_tree){disk_kind, disk_read, disk_list, (void *)fd};
 }
 
-/* --- copying -------------------------------------------------------------------------------------- */
+/* --- copying
+ * -------------------------------------------------------------------------------------- */
 
 struct copy {
 	int from, to;
@@ -162,12 +166,15 @@ static int copy_tracked(void *context, const char *relative)
 /* All that is below `path` ("" the top), where no repository says what matters. */
 static int copy_all(struct copy *c, const char *path, unsigned depth)
 {
-	int fd = openat(c->from, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(c->from, *path ? path : ".",
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *list = fd < 0 ? NULL : fdopendir(fd);
 	int rc = 0;
 
-	if (!list || depth > DEPTH_MAX)
-		rc = error_set(c->err, list ? ELOOP : errno, "copy %s", path);
+	if (!list)
+		return error_set(c->err, errno, "copy %s", path);
+	if (depth > DEPTH_MAX)
+		rc = error_set(c->err, ELOOP, "copy %s", path);
 	for (struct dirent *e; rc == 0 && (e = readdir(list));) {
 		owned_buffer below = {0};
 
@@ -181,8 +188,7 @@ static int copy_all(struct copy *c, const char *path, unsigned depth)
 		if (rc == 0 && disk_kind(&c->from, below.data, NULL) == DETECT_DIRECTORY)
 			rc = copy_all(c, below.data, depth + 1);
 	}
-	if (list)
-		(void)closedir(list);
+	(void)closedir(list);
 	return rc;
 }
 

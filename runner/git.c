@@ -26,7 +26,10 @@ static int git_fail(struct error *err, int code, const char *format, ...)
 	va_start(args, format);
 	(void)vsnprintf(sentence, sizeof(sentence), format, args);
 	va_end(args);
-	return error_say(err, code == GIT_ENOTFOUND ? ENOENT : code == GIT_EUSER ? ECANCELED : EIO,
+	return error_say(err,
+			 code == GIT_ENOTFOUND ? ENOENT
+			 : code == GIT_EUSER   ? ECANCELED
+					       : EIO,
 			 "%s: %s", sentence, last && last->message ? last->message : "git error");
 }
 
@@ -52,7 +55,8 @@ void git_stop(void)
 	(void)git_libgit2_shutdown(); /* the count of users, nothing to act on */
 }
 
-/* --- opening ------------------------------------------------------------------------------------ */
+/* --- opening ------------------------------------------------------------------------------------
+ */
 
 static int open_failed(const char *path, int code, struct error *err)
 {
@@ -65,15 +69,17 @@ static int open_failed(const char *path, int code, struct error *err)
 		return error_set(err, errno, "open repository %s (uid %u must be able to read it)",
 				 path, (unsigned)getuid());
 	if (strstr(text, "objectformat"))
-		return error_say(err, ENOTSUP,
-				 "open repository %s: its objects are named by SHA-256, which isn't "
-				 "supported: use a repository with SHA-1 names",
-				 path);
+		return error_say(
+			err, ENOTSUP,
+			"open repository %s: its objects are named by SHA-256, which isn't "
+			"supported: use a repository with SHA-1 names",
+			path);
 	if (strstr(text, "extension"))
 		return error_say(err, ENOTSUP, "open repository %s: %s; convert it to plain format",
 				 path, text);
 	if (code == GIT_ENOTFOUND)
-		return error_say(err, ENOENT, "open repository %s: there is no git repository", path);
+		return error_say(err, ENOENT, "open repository %s: there is no git repository",
+				 path);
 	return git_fail(err, code, "open repository %s", path);
 }
 
@@ -100,7 +106,8 @@ void git_free(struct git *g)
 	free(g);
 }
 
-/* --- revisions ---------------------------------------------------------------------------------- */
+/* --- revisions ----------------------------------------------------------------------------------
+ */
 
 /* Names, not expressions: what would be an operator, an option or a path is refused. */
 static int check_revision(const char *revision, struct error *err)
@@ -110,9 +117,10 @@ static int check_revision(const char *revision, struct error *err)
 	if (!length || length > 1024 || *revision == '-' || *revision == '/' ||
 	    strstr(revision, "..") || strstr(revision, "@{") ||
 	    strcspn(revision, " ~^:?*[\\\t\n\r\x7f") != length)
-		return error_say(err, EINVAL,
-				 "'%.100s' is no revision: give HEAD, a branch, a tag or a commit id",
-				 revision);
+		return error_say(
+			err, EINVAL,
+			"'%.100s' is no revision: give HEAD, a branch, a tag or a commit id",
+			revision);
 	return 0;
 }
 
@@ -158,16 +166,22 @@ static int lookup(git_repository *repo, const char *revision, git_object **out)
 	if (is_hex(revision, GIT_OID_MINPREFIXLEN)) {
 		int rc = git_oid_fromstrn(&id, revision, length);
 
-		return rc < 0 ? rc : git_object_lookup_prefix(out, repo, &id, length, GIT_OBJECT_ANY);
+		return rc < 0 ? rc
+			      : git_object_lookup_prefix(out, repo, &id, length, GIT_OBJECT_ANY);
 	}
 	git_error_set_str(GIT_ERROR_REFERENCE, "no branch or tag has this name");
 	return GIT_ENOTFOUND;
 }
 
-/* One line for people: what isn't printable becomes '?'. Bytes from 0x80 stay when they are UTF-8. */
+/* One line for people: what isn't printable becomes '?'. Bytes from 0x80 stay when they are UTF-8.
+ */
 static size_t utf8_length(const unsigned char *at)
 {
-	size_t length = at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
+	size_t length = at[0] < 0xc2   ? 0
+			: at[0] < 0xe0 ? 2
+			: at[0] < 0xf0 ? 3
+			: at[0] < 0xf5 ? 4
+				       : 0;
 
 	for (size_t i = 1; i < length; i++)
 		if ((at[i] & 0xc0) != 0x80)
@@ -237,7 +251,8 @@ int git_resolve(struct git *g, const char *revision, struct git_commit *out, str
 	return rc;
 }
 
-/* --- objects ------------------------------------------------------------------------------------ */
+/* --- objects ------------------------------------------------------------------------------------
+ */
 
 static enum git_kind kind_of(git_filemode_t mode)
 {
@@ -333,7 +348,8 @@ int git_find(struct git *g, const char *id, const char *path, char out[GIT_ID_MA
 	return rc;
 }
 
-/* --- mirrors ------------------------------------------------------------------------------------ */
+/* --- mirrors ------------------------------------------------------------------------------------
+ */
 
 struct fetch {
 	bool (*stop)(void *context);
@@ -413,7 +429,8 @@ static int fetch_all(git_repository *repo, git_remote *remote, struct fetch *f)
 	if (rc == 0) /* first, since a branch `a` that went must make room for `a/b` */
 		rc = git_remote_prune(remote, &options.callbacks);
 	if (rc == 0)
-		rc = git_remote_update_tips(remote, &options.callbacks, 0, options.download_tags, NULL);
+		rc = git_remote_update_tips(remote, &options.callbacks, 0, options.download_tags,
+					    NULL);
 	if (rc == 0)
 		copy_head(repo, remote);
 	return rc;
@@ -441,7 +458,8 @@ int git_fetch(const char *path, const char *url, bool (*stop)(void *context), vo
 	return rc;
 }
 
-/* --- working directories ------------------------------------------------------------------------ */
+/* --- working directories ------------------------------------------------------------------------
+ */
 
 static int each_status(git_repository *repo, int (*each)(void *context, const char *relative),
 		       void *context, const char *root, struct error *err)

@@ -28,7 +28,7 @@ OWNED(git)
 struct git_commit {
 	char id[GIT_ID_MAX + 1];
 	char tree[GIT_ID_MAX + 1];
-	int64_t time; /* of the committer, seconds */
+	int64_t time;                   /* of the committer, seconds */
 	char subject[256], author[256]; /* valid UTF-8 without control characters, cut to fit */
 };
 
@@ -48,7 +48,8 @@ struct git_entry {
 int git_each(struct git *g, const char *tree, int (*each)(void *context, const struct git_entry *e),
 	     void *context, struct error *err);
 
-/* The bytes of a blob, lent until `use` returns; its answer is passed on. -EFBIG: more than `max`. */
+/* The bytes of a blob, lent until `use` returns; its answer is passed on. -EFBIG: more than `max`.
+ */
 int git_file(struct git *g, const char *id, size_t max,
 	     int (*use)(void *context, const void *bytes, size_t length), void *context,
 	     struct error *err);
@@ -57,13 +58,13 @@ int git_file(struct git *g, const char *id, size_t max,
 int git_find(struct git *g, const char *tree, const char *path, char id[GIT_ID_MAX + 1],
 	     enum git_kind *kind, struct error *err);
 
-/* Makes a bare repository at `path` when there is none, and brings all branches and tags of `url` into
- * it. `stop` is asked now and then: true ends the fetch with -ECANCELED. */
+/* Makes a bare repository at `path` when there is none, and brings all branches and tags of `url`
+ * into it. `stop` is asked now and then: true ends the fetch with -ECANCELED. */
 int git_fetch(const char *path, const char *url, bool (*stop)(void *context), void *context,
 	      struct error *err);
 
-/* Every file of the working directory that holds `path`: what is tracked and still there, and what is
- * untracked and not ignored. `root` gets the directory, to be freed. -ENOENT: no repository. */
+/* Every file of the working directory that holds `path`: what is tracked and still there, and what
+ * is untracked and not ignored. `root` gets the directory, to be freed. -ENOENT: no repository. */
 int git_working_files(const char *path, char **root,
 		      int (*each)(void *context, const char *relative), void *context,
 		      struct error *err);

@@ -11,7 +11,7 @@
 struct draft {
 	Cupel__JobSpec *spec; /* owned: name, run, ... without matrix */
 	const struct config *matrix, *needs;
-	size_t first, count; /* its expanded jobs in the result */
+	size_t first, count;              /* its expanded jobs in the result */
 	enum { UNSEEN, OPEN, DONE } mark; /* of the search for cycles */
 };
 
@@ -41,13 +41,14 @@ static void drafts_free(struct reader *r)
 	free(r->drafts);
 }
 
-/* --- one job ------------------------------------------------------------------------------------ */
+/* --- one job ------------------------------------------------------------------------------------
+ */
 
 static int read_job(struct reader *r, const struct config *c, struct draft *d)
 {
-	static const char *const known[] = {"run",     "env",    "matrix", "needs",	"limits",
-					    "network", "profile", "labels", "retry", "reports",
-					    "artifacts", NULL};
+	static const char *const known[] = {"run",    "env",     "matrix",    "needs",
+					    "limits", "network", "profile",   "labels",
+					    "retry",  "reports", "artifacts", NULL};
 	const struct config *script = config_get(c, "run");
 	int rc;
 
@@ -71,13 +72,15 @@ static int read_job(struct reader *r, const struct config *c, struct draft *d)
 	return rc;
 }
 
-/* --- matrices ----------------------------------------------------------------------------------- */
+/* --- matrices -----------------------------------------------------------------------------------
+ */
 
 static int check_matrix_values(struct reader *r, const struct config *axis)
 {
 	if (axis->kind != CONFIG_LIST || !axis->count)
 		return config_complain(r->file, axis, r->err,
-				       "'%.100s' must be a list of values, as in [a, b]", axis->key);
+				       "'%.100s' must be a list of values, as in [a, b]",
+				       axis->key);
 	if (axis->count > JOBFILE_JOBS_MAX)
 		return config_complain(r->file, axis, r->err, "more than %d values",
 				       JOBFILE_JOBS_MAX);
@@ -183,7 +186,7 @@ static int expand_all(struct reader *r, const struct config *jobs)
 		return config_complain(r->file, jobs, r->err,
 				       "the file makes %zu jobs, at most %d are taken", total,
 				       JOBFILE_JOBS_MAX);
-	r->out->jobs = calloc(total, sizeof(*r->out->jobs));
+	r->out->jobs = calloc(total + 1, sizeof(*r->out->jobs));
 	if (!r->out->jobs)
 		return error_set(r->err, ENOMEM, "read %s", r->file);
 	for (size_t i = 0; i < r->count; i++) {
@@ -195,7 +198,8 @@ static int expand_all(struct reader *r, const struct config *jobs)
 	return 0;
 }
 
-/* --- needs -------------------------------------------------------------------------------------- */
+/* --- needs --------------------------------------------------------------------------------------
+ */
 
 static struct draft *find_draft(struct reader *r, const char *name)
 {
@@ -219,8 +223,8 @@ static int check_needs(struct reader *r, struct draft *d)
 		if (rc < 0)
 			return rc;
 		if (!find_draft(r, n->text))
-			return config_complain(r->file, n, r->err,
-					       "no job is named '%.100s'", n->text);
+			return config_complain(r->file, n, r->err, "no job is named '%.100s'",
+					       n->text);
 		for (const struct config *m = d->needs->first; m != n; m = m->next)
 			if (strcmp(m->text, n->text) == 0)
 				return config_complain(r->file, n, r->err,
@@ -238,9 +242,10 @@ static int check_cycle(struct reader *r, struct draft *d)
 		int rc;
 
 		if (needed->mark == OPEN)
-			return config_complain(r->file, n, r->err,
-					       "'%.100s' needs '%.100s', which waits for it in turn",
-					       d->spec->name, n->text);
+			return config_complain(
+				r->file, n, r->err,
+				"'%.100s' needs '%.100s', which waits for it in turn",
+				d->spec->name, n->text);
 		rc = needed->mark == UNSEEN ? check_cycle(r, needed) : 0;
 		if (rc < 0)
 			return rc;
@@ -291,7 +296,8 @@ static int fill_all_needs(struct reader *r)
 	return rc;
 }
 
-/* --- the file ----------------------------------------------------------------------------------- */
+/* --- the file -----------------------------------------------------------------------------------
+ */
 
 static int read_jobs(struct reader *r, const struct config *jobs)
 {
@@ -329,16 +335,16 @@ static int read_file(struct reader *r, const struct config *root)
 	int rc;
 
 	if (root->kind != CONFIG_MAP)
-		return config_complain(r->file, root, r->err,
-				       "expected a map with the key 'jobs'");
+		return config_complain(r->file, root, r->err, "expected a map with the key 'jobs'");
 	rc = config_check_keys(r->file, root, known, r->err);
 	if (rc < 0)
 		return rc;
 	jobs = config_get(root, "jobs");
 	if (!jobs)
-		return error_say(r->err, EINVAL,
-				 "%s:1:1: there are no jobs: the least is 'jobs: {test: {run: make check}}'",
-				 r->file);
+		return error_say(
+			r->err, EINVAL,
+			"%s:1:1: there are no jobs: the least is 'jobs: {test: {run: make check}}'",
+			r->file);
 	return read_jobs(r, jobs);
 }
 
@@ -353,8 +359,9 @@ int jobfile_parse(const char *name, const void *bytes, size_t length, struct job
 	if (!file)
 		return error_set(err, ENOMEM, "read %s", name);
 	if (length > JOBFILE_MAX)
-		return error_say(err, EINVAL, "%s:1:1: the file has %zu bytes, at most %zu are read",
-				 name, length, JOBFILE_MAX);
+		return error_say(err, EINVAL,
+				 "%s:1:1: the file has %zu bytes, at most %zu are read", name,
+				 length, JOBFILE_MAX);
 	rc = config_parse(name, bytes, length, &root, err);
 	if (rc == 0)
 		rc = read_file(&r, root);

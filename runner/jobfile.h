@@ -1,7 +1,7 @@
 /* jobfile.h - `.cupel.yml`: what a repository asks for. Pure: bytes in, jobs out; strict.
  *
- * The jobs come out as they travel (Cupel__JobSpec): matrices expanded, `needs` as exact names. Every
- * complaint is "FILE:LINE:COLUMN: SENTENCE". docs/jobfile.md is the reference. */
+ * The jobs come out as they travel (Cupel__JobSpec): matrices expanded, `needs` as exact names.
+ * Every complaint is "FILE:LINE:COLUMN: SENTENCE". docs/jobfile.md is the reference. */
 #pragma once
 
 #include "base/error.h"
@@ -10,13 +10,13 @@
 
 #include <stddef.h>
 
-#define JOBFILE_NAME       ".cupel.yml"
-#define JOBFILE_MAX        ((size_t)256 << 10) /* bytes */
-#define JOBFILE_JOBS_MAX   256 /* of one run, matrices expanded */
-#define JOBFILE_LIST_MAX   64  /* members of a list of labels, needs, matrix values */
-#define JOBFILE_ENV_MAX    256
-#define JOBFILE_VALUE_MAX  32768 /* bytes of one variable's value */
-#define JOBFILE_RETRY_MAX  10
+#define JOBFILE_NAME      ".cupel.yml"
+#define JOBFILE_MAX       ((size_t)256 << 10) /* bytes */
+#define JOBFILE_JOBS_MAX  256                 /* of one run, matrices expanded */
+#define JOBFILE_LIST_MAX  64 /* members of a list of labels, needs, matrix values */
+#define JOBFILE_ENV_MAX   256
+#define JOBFILE_VALUE_MAX 32768 /* bytes of one variable's value */
+#define JOBFILE_RETRY_MAX 10
 
 struct jobfile {
 	Cupel__JobSpec **jobs; /* each freed with cupel__job_spec__free_unpacked() */

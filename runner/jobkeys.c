@@ -69,8 +69,8 @@ int jobkeys_check_plain(const char *file, const struct config *c, const char *wh
 		return config_complain(file, c, err, "expected %s", what);
 	for (const char *at = c->text; *at; at++)
 		if ((unsigned char)*at < ' ' || *at == 0x7f)
-			return config_complain(file, c, err,
-					       "%s can't hold control characters", what);
+			return config_complain(file, c, err, "%s can't hold control characters",
+					       what);
 	return 0;
 }
 
@@ -107,7 +107,8 @@ int jobkeys_name(const char *file, const struct config *job, Cupel__JobSpec *spe
 	return set_string(file, &spec->name, job->key, err);
 }
 
-/* --- run ---------------------------------------------------------------------------------------- */
+/* --- run ----------------------------------------------------------------------------------------
+ */
 
 static int add_line(const char *file, const struct config *c, struct buffer *script,
 		    struct error *err)
@@ -136,14 +137,16 @@ static int read_run(const char *file, const struct config *c, Cupel__JobSpec *sp
 	if (!script.length || strspn(script.data, " \t\n") == script.length)
 		return config_complain(file, c, err, "'run' is empty: what shall it do?");
 	if (script.length > MESSAGE_SCRIPT_MAX)
-		return config_complain(file, c, err,
-				       "a script of %zu bytes, at most %d fit: put it into a file of "
-				       "the repository",
-				       script.length, MESSAGE_SCRIPT_MAX);
+		return config_complain(
+			file, c, err,
+			"a script of %zu bytes, at most %d fit: put it into a file of "
+			"the repository",
+			script.length, MESSAGE_SCRIPT_MAX);
 	return set_string(file, &spec->run, script.data, err);
 }
 
-/* --- env ---------------------------------------------------------------------------------------- */
+/* --- env ----------------------------------------------------------------------------------------
+ */
 
 static Cupel__Variable *new_variable(const char *name, const char *value)
 {
@@ -198,23 +201,25 @@ static int read_env(const char *file, const struct config *c, Cupel__JobSpec *sp
 		if (rc < 0)
 			return rc;
 		if (v->kind != CONFIG_SCALAR || strlen(v->text) > JOBFILE_VALUE_MAX)
-			return config_complain(file, v, err,
-					       "the value of '%.100s' must be a text of at most %d bytes",
-					       v->key, JOBFILE_VALUE_MAX);
+			return config_complain(
+				file, v, err,
+				"the value of '%.100s' must be a text of at most %d bytes", v->key,
+				JOBFILE_VALUE_MAX);
 		if (jobkeys_set_env(spec, v->key, v->text) < 0)
 			return no_memory(file, err);
 	}
 	return 0;
 }
 
-/* --- limits ------------------------------------------------------------------------------------- */
+/* --- limits -------------------------------------------------------------------------------------
+ */
 
 enum unit { UNIT_TIME, UNIT_SIZE, UNIT_MILLI, UNIT_COUNT };
 
 static int read_amount(const char *file, const struct config *c, enum unit unit, uint64_t *out,
 		       struct error *err)
 {
-	int rc = unit == UNIT_TIME	? config_as_time(file, c, out, err)
+	int rc = unit == UNIT_TIME    ? config_as_time(file, c, out, err)
 		 : unit == UNIT_SIZE  ? config_as_size(file, c, out, err)
 		 : unit == UNIT_MILLI ? config_as_milli(file, c, out, err)
 				      : config_as_count(file, c, 1, 1u << 30, out, err);
@@ -232,10 +237,14 @@ static int read_limit(const char *file, const struct config *c, Cupel__Limits *l
 		enum unit unit;
 		uint64_t *where;
 	} known[] = {
-		{"wall", UNIT_TIME, &limits->wall_ms},	 {"idle", UNIT_TIME, &limits->idle_ms},
-		{"cpu_time", UNIT_TIME, &limits->cpu_time_ms}, {"memory", UNIT_SIZE, &limits->memory},
-		{"tasks", UNIT_COUNT, &limits->tasks},	 {"disk", UNIT_SIZE, &limits->disk},
-		{"inodes", UNIT_COUNT, &limits->inodes}, {"output", UNIT_SIZE, &limits->output},
+		{"wall", UNIT_TIME, &limits->wall_ms},
+		{"idle", UNIT_TIME, &limits->idle_ms},
+		{"cpu_time", UNIT_TIME, &limits->cpu_time_ms},
+		{"memory", UNIT_SIZE, &limits->memory},
+		{"tasks", UNIT_COUNT, &limits->tasks},
+		{"disk", UNIT_SIZE, &limits->disk},
+		{"inodes", UNIT_COUNT, &limits->inodes},
+		{"output", UNIT_SIZE, &limits->output},
 		{"files", UNIT_COUNT, &limits->files},
 	};
 	uint64_t cpus;
@@ -257,7 +266,7 @@ static int read_limits(const char *file, const struct config *c, Cupel__JobSpec 
 		       struct error *err)
 {
 	static const char *const known[] = {"wall", "idle",   "cpu_time", "memory", "cpus", "tasks",
-					    "disk", "inodes", "output",	  "files",  NULL};
+					    "disk", "inodes", "output",   "files",  NULL};
 	int rc;
 
 	if (c->kind != CONFIG_MAP)
@@ -269,7 +278,8 @@ static int read_limits(const char *file, const struct config *c, Cupel__JobSpec 
 	return rc;
 }
 
-/* --- words -------------------------------------------------------------------------------------- */
+/* --- words --------------------------------------------------------------------------------------
+ */
 
 static int read_network(const char *file, const struct config *c, Cupel__JobSpec *spec,
 			struct error *err)
@@ -354,10 +364,11 @@ static int read_later(const char *file, const struct config *c, Cupel__JobSpec *
 		      struct error *err)
 {
 	(void)spec;
-	return config_complain(file, c, err,
-			       "'%s' is not available in this version: take the key out, print what "
-			       "matters to the log",
-			       c->key);
+	return config_complain(
+		file, c, err,
+		"'%s' is not available in this version: take the key out, print what "
+		"matters to the log",
+		c->key);
 }
 
 static int read_elsewhere(const char *file, const struct config *c, Cupel__JobSpec *spec,
@@ -378,7 +389,7 @@ int jobkeys_read(const char *file, const struct config *key, Cupel__JobSpec *spe
 		int (*read)(const char *file, const struct config *c, Cupel__JobSpec *spec,
 			    struct error *err);
 	} readers[] = {
-		{"run", read_run},	   {"env", read_env},	      {"matrix", read_elsewhere},
+		{"run", read_run},         {"env", read_env},         {"matrix", read_elsewhere},
 		{"needs", read_elsewhere}, {"limits", read_limits},   {"network", read_network},
 		{"profile", read_profile}, {"labels", read_labels},   {"retry", read_retry},
 		{"reports", read_later},   {"artifacts", read_later},

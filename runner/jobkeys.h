@@ -1,10 +1,12 @@
-/* jobkeys.h - the keys of one job in `.cupel.yml`, one reader each. Pure; jobfile.c is the caller. */
+/* jobkeys.h - the keys of one job in `.cupel.yml`, one reader each. Pure; jobfile.c is the caller.
+ */
 #pragma once
 
 #include "base/config.h"
 #include "proto/message.h"
 
-/* A spec whose every string is its own, so that free_unpacked() may free it. NULL: out of memory. */
+/* A spec whose every string is its own, so that free_unpacked() may free it. NULL: out of memory.
+ */
 Cupel__JobSpec *jobkeys_new_spec(void);
 Cupel__JobSpec *jobkeys_copy(const Cupel__JobSpec *spec);
 

@@ -35,9 +35,12 @@ static int add_standard(const struct launch *l, char **env, size_t *n)
 {
 	char run[24];
 	const char *const all[][2] = {
-		{"CI", "true"},		       {"CUPEL", "1"},
-		{"CUPEL_RUN", run},	       {"CUPEL_JOB", l->spec->name},
-		{"CUPEL_COMMIT", l->commit},   {"CUPEL_REF", l->ref},
+		{"CI", "true"},
+		{"CUPEL", "1"},
+		{"CUPEL_RUN", run},
+		{"CUPEL_JOB", l->spec->name},
+		{"CUPEL_COMMIT", l->commit},
+		{"CUPEL_REF", l->ref},
 		{"CUPEL_REPOSITORY", l->repository},
 	};
 
@@ -136,7 +139,8 @@ int launch_fill(const struct launch *l, struct launch_room *room, struct sandbox
 	return 0;
 }
 
-/* --- results ------------------------------------------------------------------------------------ */
+/* --- results ------------------------------------------------------------------------------------
+ */
 
 Cupel__Verdict launch_verdict(enum sandbox_verdict verdict)
 {

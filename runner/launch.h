@@ -14,7 +14,7 @@ struct launch {
 
 /* Argument list and environment of a job: made once, borrowed by the sandbox's spec. */
 struct launch_room {
-	char **env; /* owned, NULL-terminated */
+	char **env;        /* owned, NULL-terminated */
 	const char **argv; /* owned, NULL-terminated; its strings are borrowed */
 };
 void launch_room_done(struct launch_room *room);
@@ -23,8 +23,8 @@ void launch_room_done(struct launch_room *room);
 int launch_fill(const struct launch *l, struct launch_room *room, struct sandbox_spec *out,
 		struct error *err);
 
-/* A range of host ids for one job of a caller who is root: `who` tells callers on one box apart, `slot`
- * (below LAUNCH_SLOTS) his jobs. Worktrees belong to id_base + SANDBOX_UID. */
+/* A range of host ids for one job of a caller who is root: `who` tells callers on one box apart,
+ * `slot` (below LAUNCH_SLOTS) his jobs. Worktrees belong to id_base + SANDBOX_UID. */
 #define LAUNCH_SLOTS 64
 void launch_ids(uint32_t who, uint32_t slot, uid_t *id_base, uint32_t *id_count);
 

@@ -1,7 +1,7 @@
 /* lease.h - the right to go on with an attempt, and what is due when nobody renews it. Pure.
  *
- * A runner that can't reach its dispatcher must stop its jobs by itself, before the dispatcher gives
- * them to another: it freezes at 5/6 of the lease and kills at its end. */
+ * A runner that can't reach its dispatcher must stop its jobs by itself, before the dispatcher
+ * gives them to another: it freezes at 5/6 of the lease and kills at its end. */
 #pragma once
 
 #include <stdint.h>

@@ -4,6 +4,7 @@
 #include "runner/disk.h"
 #include "runner/local_run.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -19,7 +20,8 @@ static const char run_usage[] =
 	"Runs the jobs of a working directory as it is, or of a commit, in the sandbox; no server.\n"
 	"Exit status: 0 passed, 1 failed, 2 errored, 3 timed_out, 4 killed, 5 cancelled.\n";
 
-/* --- options -------------------------------------------------------------------------------------- */
+/* --- options
+ * -------------------------------------------------------------------------------------- */
 
 /* 0; or 1 when it has been dealt with, `*status` the exit status. */
 static int read_options(int argc, char **argv, const char *usage, struct local_options *out,
@@ -49,7 +51,8 @@ static int read_options(int argc, char **argv, const char *usage, struct local_o
 			*status = 0;
 			return 1;
 		default:
-			(void)fprintf(stderr, "%s: there is no such option, or it needs a value\n%s",
+			(void)fprintf(stderr,
+				      "%s: there is no such option, or it needs a value\n%s",
 				      argv[optind - 1], usage);
 			*status = EXIT_USAGE;
 			return 1;
@@ -64,7 +67,8 @@ static int read_options(int argc, char **argv, const char *usage, struct local_o
 	return 0;
 }
 
-/* --- what would run ------------------------------------------------------------------------------- */
+/* --- what would run
+ * ------------------------------------------------------------------------------- */
 
 static int read_one(const char *path, struct jobfile **out, struct error *err)
 {
@@ -175,6 +179,7 @@ int local_lint(int argc, char **argv)
 		(void)fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
+	assert(jobs); /* what succeeds gives jobs */
 	if (options.json)
 		print_json(jobs);
 	else

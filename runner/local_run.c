@@ -19,7 +19,7 @@ struct session {
 	struct error *err;
 	struct git *git; /* of --rev */
 	struct git_commit commit;
-	struct jobfile *jobs; /* owned */
+	struct jobfile *jobs;     /* owned */
 	Cupel__Verdict *verdicts; /* of each job; NONE: not run */
 	char folder[64];
 	int dir;
@@ -33,7 +33,8 @@ static void on_interrupt(int number)
 	interrupted = number;
 }
 
-/* --- telling -------------------------------------------------------------------------------------- */
+/* --- telling
+ * -------------------------------------------------------------------------------------- */
 
 static void on_output(void *context, int stream, const void *bytes, size_t length)
 {
@@ -46,6 +47,8 @@ static void on_output(void *context, int stream, const void *bytes, size_t lengt
 static void tell_json(const Cupel__JobSpec *spec, const struct sandbox_outcome *o,
 		      const char *verdict)
 {
+	const uint64_t cpu_ms = o->usage.cpu_user_ms + o->usage.cpu_system_ms;
+
 	(void)fputs("{\"name\":", stdout);
 	local_json_string(spec->name, stdout);
 	(void)printf(",\"verdict\":\"%s\",\"reason\":", verdict);
@@ -54,8 +57,7 @@ static void tell_json(const Cupel__JobSpec *spec, const struct sandbox_outcome *
 	local_json_string(o->limit ? o->limit : "", stdout);
 	(void)printf(",\"usage\":{\"wall_ms\":%llu,\"cpu_ms\":%llu,\"memory_peak\":%llu,"
 		     "\"tasks_peak\":%llu,\"output_bytes\":%llu}}",
-		     (unsigned long long)o->usage.wall_ms,
-		     (unsigned long long)(o->usage.cpu_user_ms + o->usage.cpu_system_ms),
+		     (unsigned long long)o->usage.wall_ms, (unsigned long long)cpu_ms,
 		     (unsigned long long)o->usage.memory_peak,
 		     (unsigned long long)o->usage.tasks_peak,
 		     (unsigned long long)o->usage.output_bytes);
@@ -76,7 +78,8 @@ static void tell(struct session *s, const Cupel__JobSpec *spec, const struct san
 		      o->reason);
 }
 
-/* --- one job -------------------------------------------------------------------------------------- */
+/* --- one job
+ * -------------------------------------------------------------------------------------- */
 
 static uid_t owner_of(const struct sandbox_spec *spec)
 {
@@ -99,7 +102,8 @@ static int step_to_end(struct sandbox *sandbox, struct error *err)
 		struct pollfd fd = {.fd = sandbox_fd(sandbox), .events = POLLIN};
 		int rc;
 
-		(void)poll(&fd, 1, interrupted ? 100 : 1000); /* a signal may come before the wait */
+		(void)poll(&fd, 1,
+			   interrupted ? 100 : 1000); /* a signal may come before the wait */
 		if (interrupted)
 			sandbox_kill(sandbox, "it was interrupted");
 		rc = sandbox_step(sandbox, err);
@@ -175,7 +179,8 @@ static Cupel__Verdict run_job(struct session *s, const Cupel__JobSpec *spec)
 	return verdict;
 }
 
-/* --- all ------------------------------------------------------------------------------------------ */
+/* --- all
+ * ------------------------------------------------------------------------------------------ */
 
 static bool is_wanted(const struct session *s, const char *name)
 {
@@ -231,8 +236,9 @@ static bool run_ready(struct session *s)
 			continue;
 		}
 		s->verdicts[i] = CUPEL__VERDICT__VERDICT_SKIPPED;
-		tell(s, spec, &(struct sandbox_outcome){.reason = "what it needs did not pass",
-							.exit_code = -1},
+		tell(s, spec,
+		     &(struct sandbox_outcome){.reason = "what it needs did not pass",
+					       .exit_code = -1},
 		     s->verdicts[i]);
 	}
 	return moved;
@@ -244,7 +250,7 @@ static int exit_status(const struct session *s)
 		Cupel__Verdict verdict;
 		int status;
 	} worst_first[] = {
-		{CUPEL__VERDICT__VERDICT_ERRORED, 2},	{CUPEL__VERDICT__VERDICT_KILLED, 4},
+		{CUPEL__VERDICT__VERDICT_ERRORED, 2},   {CUPEL__VERDICT__VERDICT_KILLED, 4},
 		{CUPEL__VERDICT__VERDICT_TIMED_OUT, 3}, {CUPEL__VERDICT__VERDICT_FAILED, 1},
 		{CUPEL__VERDICT__VERDICT_CANCELLED, 5},
 	};

@@ -124,10 +124,11 @@ int mirror_open(const struct mirror_spec *spec, struct git **out, struct git_com
 	} else if (is_remote(spec->repository)) {
 		rc = open_remote(spec, &g, commit, err);
 	} else {
-		rc = error_say(err, EINVAL,
-			       "'%.200s' is no repository that can be fetched: give an absolute path, "
-			       "or a URL of https, http, git or ssh",
-			       spec->repository);
+		rc = error_say(
+			err, EINVAL,
+			"'%.200s' is no repository that can be fetched: give an absolute path, "
+			"or a URL of https, http, git or ssh",
+			spec->repository);
 	}
 	if (rc < 0)
 		return rc;

@@ -1,20 +1,21 @@
 /* mirror.h - where the objects of a repository are on this box.
  *
- * A repository on the box is read in place. Of one elsewhere there is a bare mirror, fetched when it
- * lacks what is asked for; processes take turns by a lock file. */
+ * A repository on the box is read in place. Of one elsewhere there is a bare mirror, fetched when
+ * it lacks what is asked for; processes take turns by a lock file. */
 #pragma once
 
 #include "runner/git.h"
 
 struct mirror_spec {
-	const char *mirrors;    /* directory, made already */
-	const char *repository; /* absolute path, file://, http(s)://, git://, ssh://, user@host:path */
+	const char *mirrors; /* directory, made already */
+	const char *
+		repository; /* absolute path, file://, http(s)://, git://, ssh://, user@host:path */
 	const char *revision;
 	bool (*stop)(void *context); /* asked while waiting; NULL is fine */
 	void *context;
 };
 
-/* Opens it and finds the commit. `copied`: it is a mirror, and what is wrong with it may not be wrong
- * elsewhere. -EINVAL: no kind of repository that is taken; -ECANCELED: `stop` said so. */
+/* Opens it and finds the commit. `copied`: it is a mirror, and what is wrong with it may not be
+ * wrong elsewhere. -EINVAL: no kind of repository that is taken; -ECANCELED: `stop` said so. */
 int mirror_open(const struct mirror_spec *spec, struct git **out, struct git_commit *commit,
 		bool *copied, struct error *err);

@@ -20,9 +20,9 @@ static int find_kind(void *context, const char *path, struct error *err)
 		return DETECT_NOTHING;
 	if (rc < 0)
 		return rc;
-	return kind == GIT_FILE		? DETECT_FILE
+	return kind == GIT_FILE         ? DETECT_FILE
 	       : kind == GIT_EXECUTABLE ? DETECT_EXECUTABLE
-	       : kind == GIT_DIRECTORY	? DETECT_DIRECTORY
+	       : kind == GIT_DIRECTORY  ? DETECT_DIRECTORY
 					: DETECT_OTHER;
 }
 
@@ -88,9 +88,10 @@ int plan_message(const Cupel__Attempt *attempt, const struct git_commit *commit,
 	out->n_jobs = jobs->count;
 	out->jobs = jobs->jobs;
 	if (cupel__plan__get_packed_size(out) > FRAME_PAYLOAD_MAX)
-		return error_say(err, EFBIG,
-				 "%s:1:1: its %zu jobs make a plan of more than %zu bytes: put long "
-				 "scripts into files of the repository",
-				 jobs->jobs[0]->rule, jobs->count, FRAME_PAYLOAD_MAX);
+		return error_say(
+			err, EFBIG,
+			"%s:1:1: its %zu jobs make a plan of more than %zu bytes: put long "
+			"scripts into files of the repository",
+			jobs->jobs[0]->rule, jobs->count, FRAME_PAYLOAD_MAX);
 	return 0;
 }

@@ -16,10 +16,11 @@
 #include <sys/wait.h>
 
 #define DISK_LOW_PERCENT 5
-#define STOP_PATIENCE	 10 /* s, for jobs to end and results to be acknowledged */
-#define SOFTWARE	 "cupel-runner " CUPEL_VERSION
+#define STOP_PATIENCE    10 /* s, for jobs to end and results to be acknowledged */
+#define SOFTWARE         "cupel-runner " CUPEL_VERSION
 
-/* --- the disk ------------------------------------------------------------------------------------- */
+/* --- the disk
+ * ------------------------------------------------------------------------------------- */
 
 static const char *look_at_disk(struct runner *r, int dir, const char *what)
 {
@@ -30,8 +31,9 @@ static const char *look_at_disk(struct runner *r, int dir, const char *what)
 	if (fstatvfs(dir, &st) < 0)
 		return "";
 	unused = (uint64_t)st.f_bavail * st.f_frsize;
-	floor = r->options.disk_floor ? r->options.disk_floor
-				      : (uint64_t)st.f_blocks * st.f_frsize / 100 * DISK_LOW_PERCENT;
+	floor = r->options.disk_floor
+			? r->options.disk_floor
+			: (uint64_t)st.f_blocks * st.f_frsize / 100 * DISK_LOW_PERCENT;
 	if (unused >= floor)
 		return "";
 	units_format_size(unused, text[0], sizeof(text[0]));
@@ -54,7 +56,8 @@ const char *runner_pressure(struct runner *r)
 	return found;
 }
 
-/* --- stopping ------------------------------------------------------------------------------------- */
+/* --- stopping
+ * ------------------------------------------------------------------------------------- */
 
 static bool is_settled(const struct attempt *a, bool connected)
 {
@@ -67,9 +70,9 @@ void runner_ended(struct runner *r)
 
 	if (!r->stopping)
 		return;
-	TAILQ_FOREACH (a, &r->attempts, entry)
-		if (!is_settled(a, r->dial && dial_link(r->dial)))
-			return;
+	TAILQ_FOREACH(a, &r->attempts, entry)
+	if (!is_settled(a, r->dial && dial_link(r->dial)))
+		return;
 	(void)event_base_loopbreak(r->base); /* it is running */
 }
 
@@ -97,12 +100,13 @@ void runner_stop(struct runner *r)
 	}
 	r->stopping = true;
 	(void)event_add(r->stopping_for, &patience); /* without it a second signal is needed */
-	TAILQ_FOREACH (a, &r->attempts, entry)
-		attempt_order(a, CONTROL_ABORT, "the runner was stopped");
+	TAILQ_FOREACH(a, &r->attempts, entry)
+	attempt_order(a, CONTROL_ABORT, "the runner was stopped");
 	runner_ended(r);
 }
 
-/* --- events --------------------------------------------------------------------------------------- */
+/* --- events
+ * --------------------------------------------------------------------------------------- */
 
 static void on_child(evutil_socket_t number, short what, void *context)
 {
@@ -174,7 +178,8 @@ static int start_dialling(struct runner *r, struct error *err)
 	return dial_new(r->base, &options, &callbacks, r, &r->dial, err);
 }
 
-/* --- directories ---------------------------------------------------------------------------------- */
+/* --- directories
+ * ---------------------------------------------------------------------------------- */
 
 static uint32_t hash_of(const char *text)
 {
@@ -217,10 +222,11 @@ static int open_state(struct runner *r, struct error *err)
 		return r->state;
 	r->lock = fd_lock(r->state, "lock");
 	if (r->lock == -EWOULDBLOCK)
-		return error_say(err, EBUSY,
-				 "the state directory %s is in use by another runner: give this one "
-				 "its own by --state",
-				 path);
+		return error_say(
+			err, EBUSY,
+			"the state directory %s is in use by another runner: give this one "
+			"its own by --state",
+			path);
 	if (r->lock < 0)
 		return error_set(err, -r->lock, "lock the state directory %s", path);
 	real = realpath(path, NULL);
@@ -238,7 +244,8 @@ static int open_state(struct runner *r, struct error *err)
 	return open_work(r, err);
 }
 
-/* --- what an earlier runner left ------------------------------------------------------------------ */
+/* --- what an earlier runner left
+ * ------------------------------------------------------------------ */
 
 static DIR *open_list(int dir)
 {
@@ -264,9 +271,9 @@ static bool is_held(const struct runner *r, const char *name)
 {
 	const struct attempt *a;
 
-	TAILQ_FOREACH (a, &r->attempts, entry)
-		if (strcmp(a->name, name) == 0)
-			return true;
+	TAILQ_FOREACH(a, &r->attempts, entry)
+	if (strcmp(a->name, name) == 0)
+		return true;
 	return false;
 }
 
@@ -292,7 +299,8 @@ static void clean_strays(struct runner *r)
 		(void)closedir(list);
 }
 
-/* --- the whole ------------------------------------------------------------------------------------ */
+/* --- the whole
+ * ------------------------------------------------------------------------------------ */
 
 static void tell_missing(void *context, bool ok, const char *what, const char *remedy)
 {

@@ -1,5 +1,5 @@
-/* runner.h - one box's runner: takes assignments, has supervisors carry them out, reports until it is
- * acknowledged. */
+/* runner.h - one box's runner: takes assignments, has supervisors carry them out, reports until it
+ * is acknowledged. */
 #pragma once
 
 #include "proto/dial.h"

@@ -9,15 +9,16 @@
 
 #define PLANS_MAX(slots) (2 * (slots) + 2) /* they are short, and take no slot */
 
-/* --- hello ---------------------------------------------------------------------------------------- */
+/* --- hello
+ * ---------------------------------------------------------------------------------------- */
 
 static size_t count_attempts(const struct runner *r)
 {
 	const struct attempt *a;
 	size_t n = 0;
 
-	TAILQ_FOREACH (a, &r->attempts, entry)
-		n++;
+	TAILQ_FOREACH(a, &r->attempts, entry)
+	n++;
 	return n;
 }
 
@@ -37,7 +38,8 @@ static bool fill_held(struct runner *r)
 	r->held_list = calloc(count + 1, sizeof(*r->held_list));
 	if (!r->held || !r->held_list)
 		return false;
-	TAILQ_FOREACH (a, &r->attempts, entry) {
+	TAILQ_FOREACH(a, &r->attempts, entry)
+	{
 		Cupel__Held *held = &r->held[n];
 
 		if (a->acked)
@@ -98,7 +100,8 @@ void runner_up(void *context, const Cupel__Welcome *welcome)
 	runner_beat(r);
 }
 
-/* --- heartbeats ----------------------------------------------------------------------------------- */
+/* --- heartbeats
+ * ----------------------------------------------------------------------------------- */
 
 static void fill_progress(struct attempt *a, Cupel__Progress *p, Cupel__Usage *usage)
 {
@@ -124,7 +127,8 @@ static int send_beat(struct runner *r, struct link *link)
 	int rc = -ENOMEM;
 
 	if (progress && list && usage) {
-		TAILQ_FOREACH (a, &r->attempts, entry) {
+		TAILQ_FOREACH(a, &r->attempts, entry)
+		{
 			fill_progress(a, &progress[n], &usage[n]);
 			list[n] = &progress[n];
 			n++;
@@ -154,9 +158,9 @@ void runner_beat(struct runner *r)
 		return; /* the next connection beats again */
 	if (r->beats_open < HEARTBEATS_OPEN && send_beat(r, link) == 0)
 		r->beats[r->beats_open++] = clock_boot_ms();
-	TAILQ_FOREACH (a, &r->attempts, entry)
-		if (a->state == CUPEL__STATE__STATE_RUNNING)
-			attempt_order(a, CONTROL_ASK, ""); /* what the next one tells */
+	TAILQ_FOREACH(a, &r->attempts, entry)
+	if (a->state == CUPEL__STATE__STATE_RUNNING)
+		attempt_order(a, CONTROL_ASK, ""); /* what the next one tells */
 	(void)event_add(r->beat, &next); /* fails without memory only: then the lease ends it */
 }
 
@@ -191,7 +195,8 @@ static void on_lease(struct runner *r, ProtobufCMessage **m)
 	}
 }
 
-/* --- assignments ---------------------------------------------------------------------------------- */
+/* --- assignments
+ * ---------------------------------------------------------------------------------- */
 
 static bool has_label(const struct runner *r, const char *label)
 {
@@ -295,7 +300,8 @@ static void on_assign(struct runner *r, ProtobufCMessage **m)
 		send_decline(link, id.job, id.epoch, answer == CEILING_NEVER, reason.text);
 }
 
-/* --- the rest ------------------------------------------------------------------------------------- */
+/* --- the rest
+ * ------------------------------------------------------------------------------------- */
 
 static void on_log_ack(struct runner *r, ProtobufCMessage **m)
 {
@@ -354,8 +360,8 @@ static void on_limits(struct runner *r, ProtobufCMessage **m)
 	wanted.tasks = c->tasks;
 	if (c->ceiling) {
 		wanted.ceiling = *c->ceiling;
-		wanted.ceiling.base = (ProtobufCMessage)PROTOBUF_C_MESSAGE_INIT(
-			&cupel__limits__descriptor);
+		wanted.ceiling.base =
+			(ProtobufCMessage)PROTOBUF_C_MESSAGE_INIT(&cupel__limits__descriptor);
 	}
 	if (wanted.slots > RUNNER_SLOTS_MAX)
 		(void)error_say(&err, EINVAL, "at most %d slots are possible", RUNNER_SLOTS_MAX);
@@ -385,7 +391,7 @@ void runner_frame(void *context, const struct frame *frame)
 	} known[] = {
 		{FRAME_ASSIGN, on_assign},   {FRAME_LEASE, on_lease},
 		{FRAME_LOG_ACK, on_log_ack}, {FRAME_RESULT_ACK, on_result_ack},
-		{FRAME_STOP, on_stop},	     {FRAME_DRAIN, on_drain},
+		{FRAME_STOP, on_stop},       {FRAME_DRAIN, on_drain},
 		{FRAME_ERROR, on_error},     {FRAME_RUNNER_LIMITS, on_limits},
 	};
 	struct runner *r = context;

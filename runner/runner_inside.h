@@ -17,9 +17,9 @@ struct attempt {
 	char name[SPOOL_NAME_MAX];
 	struct ticket ticket;
 	Cupel__State state;
-	int dir; /* its spool */
+	int dir;          /* its spool */
 	pid_t supervisor; /* our child until it is reaped; 0: none */
-	pid_t adopted;	  /* another runner's child, as it told; 0: none */
+	pid_t adopted;    /* another runner's child, as it told; 0: none */
 	pid_t cleaner;
 	int control; /* -1: its supervisor is gone */
 	struct event *heard;
@@ -30,8 +30,8 @@ struct attempt {
 	struct window window;
 	struct answer answer; /* `message` NULL: none yet */
 	bool answer_sent;     /* on this connection */
-	bool acked;	      /* or nobody wants it */
-	bool stopped;	      /* the dispatcher ended it; the log matters no more */
+	bool acked;           /* or nobody wants it */
+	bool stopped;         /* the dispatcher ended it; the log matters no more */
 	bool released, released_told;
 	unsigned revoked; /* heartbeats that didn't renew it */
 };
@@ -44,7 +44,7 @@ struct runner {
 	struct runner_options options;
 	const char *work_path;
 	char *default_work; /* owned */
-	char *mirrors;	    /* owned */
+	char *mirrors;      /* owned */
 	int state, spool, work, lock;
 	uint32_t hash; /* of the state directory's path: names and ids unlike other runners' */
 	unsigned can;  /* sandbox_can() */

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-/* --- one key, wherever it stands ------------------------------------------------------------------ */
+/* --- one key, wherever it stands
+ * ------------------------------------------------------------------ */
 
 static int set_text(const char *text, void *where)
 {
@@ -113,7 +114,8 @@ static int set_key(struct settings *s, size_t i, const char *text)
 	return keys[i].set(text, (char *)s + keys[i].place);
 }
 
-/* --- labels --------------------------------------------------------------------------------------- */
+/* --- labels
+ * --------------------------------------------------------------------------------------- */
 
 static int add_label(struct settings *s, const char *label, struct error *err)
 {
@@ -124,8 +126,8 @@ static int add_label(struct settings *s, const char *label, struct error *err)
 			return 0;
 	if (n == RUNNER_LABELS_MAX || !*label || strlen(label) > 64)
 		return error_say(err, EINVAL,
-				 "'%.100s' makes no label: at most %d, of at most 64 letters", label,
-				 RUNNER_LABELS_MAX);
+				 "'%.100s' makes no label: at most %d, of at most 64 letters",
+				 label, RUNNER_LABELS_MAX);
 	s->options.labels[n] = label;
 	return 0;
 }
@@ -160,7 +162,8 @@ static int add_label_list(const char *name, const struct config *c, struct setti
 	return 0;
 }
 
-/* --- the file ------------------------------------------------------------------------------------- */
+/* --- the file
+ * ------------------------------------------------------------------------------------- */
 
 static int read_key(const char *name, const struct config *c, struct settings *s, struct error *err)
 {
@@ -203,7 +206,8 @@ static int read_file(struct settings *s, struct error *err)
 	return rc < 0 ? rc : settings_from_file(path, s->file, s, err);
 }
 
-/* --- the command line ----------------------------------------------------------------------------- */
+/* --- the command line
+ * ----------------------------------------------------------------------------- */
 
 enum { OPTION_CONFIG = 256, OPTION_LABELS, OPTION_READY, OPTION_HELP, OPTION_VERSION, OPTION_KEY };
 
@@ -250,10 +254,9 @@ static int each_option(int argc, char **argv, struct settings *s, bool only_conf
 	int option, rc = 0;
 
 	for (size_t i = 0; i < KEYS; i++)
-		all[i + 5] = (struct option){keys[i].name,
-					     keys[i].set == set_yes ? no_argument
-								    : required_argument,
-					     NULL, OPTION_KEY + (int)i};
+		all[i + 5] = (struct option){
+			keys[i].name, keys[i].set == set_yes ? no_argument : required_argument,
+			NULL, OPTION_KEY + (int)i};
 	optind = 0; /* both passes begin anew */
 	opterr = 0;
 	while (rc == 0 && (option = getopt_long(argc, argv, "+:", all, NULL)) >= 0) {
@@ -271,7 +274,8 @@ static int each_option(int argc, char **argv, struct settings *s, bool only_conf
 	return rc;
 }
 
-/* --- what follows from it ------------------------------------------------------------------------- */
+/* --- what follows from it
+ * ------------------------------------------------------------------------- */
 
 static int find_dispatcher(struct settings *s, struct error *err)
 {

@@ -8,7 +8,7 @@
 
 struct settings {
 	struct runner_options options; /* its strings are borrowed from argv, `file` and below */
-	const char *config;	       /* --config, NULL: SETTINGS_FILE if it is there */
+	const char *config;            /* --config, NULL: SETTINGS_FILE if it is there */
 	const char *dispatcher, *token;
 	struct config *file; /* NULL: none */
 	struct link_token secret;

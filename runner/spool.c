@@ -29,7 +29,8 @@ bool spool_name_parse(const char *name, uint64_t *job, uint32_t *epoch)
 	return *job && strcmp(name, again) == 0;
 }
 
-/* --- the ticket --------------------------------------------------------------------------------- */
+/* --- the ticket ---------------------------------------------------------------------------------
+ */
 
 void ticket_done(struct ticket *t)
 {
@@ -65,7 +66,8 @@ int ticket_pack(const struct ticket *t, struct buffer *out)
 	at = (uint8_t *)out->data + out->length;
 	put32(at, t->slot);
 	put32(at + 4, assign);
-	put32(at + 8, t->granted ? granted + 1 : 0); /* 0: none; limits of nothing pack to nothing */
+	put32(at + 8,
+	      t->granted ? granted + 1 : 0); /* 0: none; limits of nothing pack to nothing */
 	cupel__assign__pack(t->assign, at + TICKET_HEAD);
 	if (t->granted)
 		cupel__limits__pack(t->granted, at + TICKET_HEAD + assign);
@@ -99,7 +101,8 @@ int ticket_unpack(const void *bytes, size_t length, struct ticket *out, struct e
 
 static int write_ticket(int dir, const struct ticket *t)
 {
-	owned_fd fd = openat(dir, "assign", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	owned_fd fd =
+		openat(dir, "assign", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	owned_buffer packed = {0};
 	int rc = fd < 0 ? -errno : ticket_pack(t, &packed);
 
@@ -141,7 +144,8 @@ int spool_open(int spool, const char *name, struct ticket *out, struct error *er
 	return give_fd(&dir);
 }
 
-/* --- the answer --------------------------------------------------------------------------------- */
+/* --- the answer ---------------------------------------------------------------------------------
+ */
 
 void answer_done(struct answer *a)
 {

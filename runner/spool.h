@@ -1,11 +1,12 @@
 /* spool.h - what a runner keeps of its attempts on disk, so that its death loses nothing.
  *
- *    spool/JOB.EPOCH/assign    what was assigned and granted      written before the supervisor starts
- *                    log       the job's output, as it came       appended by the supervisor
- *                    result    the Result or Plan, all or nothing written by the supervisor
- *                    control   the supervisor's socket            nobody answers: it is dead
+ *    spool/JOB.EPOCH/assign    what was assigned and granted      written before the supervisor
+ * starts log       the job's output, as it came       appended by the supervisor result    the
+ * Result or Plan, all or nothing written by the supervisor control   the supervisor's socket nobody
+ * answers: it is dead
  *
- * The directory goes when the result was acknowledged and nothing of the attempt is left on the box. */
+ * The directory goes when the result was acknowledged and nothing of the attempt is left on the
+ * box. */
 #pragma once
 
 #include "base/error.h"
@@ -40,7 +41,7 @@ int spool_open(int spool, const char *name, struct ticket *out, struct error *er
 
 /* The answer to the dispatcher: a Result or a Plan as it will be sent. */
 struct answer {
-	uint8_t type; /* FRAME_RESULT or FRAME_PLAN */
+	uint8_t type;              /* FRAME_RESULT or FRAME_PLAN */
 	ProtobufCMessage *message; /* owned */
 };
 void answer_done(struct answer *a);

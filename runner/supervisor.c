@@ -21,7 +21,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* --- becoming a process of its own ---------------------------------------------------------------- */
+/* --- becoming a process of its own
+ * ---------------------------------------------------------------- */
 
 static void default_signals(void)
 {
@@ -56,8 +57,8 @@ int supervisor_prepare(struct error *err)
 	return 0;
 }
 
-/* Keeps the descriptors of `keep`, now right above the floor, and closes all others, so that nothing
- * of the main process, its link to the dispatcher above all, lives on in here. */
+/* Keeps the descriptors of `keep`, now right above the floor, and closes all others, so that
+ * nothing of the main process, its link to the dispatcher above all, lives on in here. */
 static int keep_only(int *const keep[], size_t count)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -66,7 +67,8 @@ static int keep_only(int *const keep[], size_t count)
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
 		return -errno;
 	for (size_t i = 0; i < count; i++) {
-		high[i] = fcntl(*keep[i], F_DUPFD_CLOEXEC, above); /* out of the way of the others */
+		high[i] =
+			fcntl(*keep[i], F_DUPFD_CLOEXEC, above); /* out of the way of the others */
 		if (high[i] < 0)
 			return -errno;
 	}
@@ -85,7 +87,8 @@ static void become(const char *title)
 	(void)prctl(PR_SET_NAME, title);
 }
 
-/* --- running -------------------------------------------------------------------------------------- */
+/* --- running
+ * -------------------------------------------------------------------------------------- */
 
 static void on_output(void *context, int stream, const void *bytes, size_t length)
 {
@@ -198,7 +201,8 @@ static void run_sandbox(struct supervisor *s, const struct git_commit *commit)
 	launch_room_done(&room);
 }
 
-/* --- preparing ------------------------------------------------------------------------------------ */
+/* --- preparing
+ * ------------------------------------------------------------------------------------ */
 
 static int open_repository(struct supervisor *s, struct git **out, struct git_commit *commit,
 			   bool *copied, struct error *err)
@@ -213,8 +217,8 @@ static int open_repository(struct supervisor *s, struct git **out, struct git_co
 	return mirror_open(&spec, out, commit, copied, err);
 }
 
-/* Would the same fail on another box? Nobody knows when it couldn't be read here; what was read and is
- * wrong stays wrong. */
+/* Would the same fail on another box? Nobody knows when it couldn't be read here; what was read and
+ * is wrong stays wrong. */
 static bool is_boxs_fault(int rc, bool copied)
 {
 	return rc != -EINVAL && rc != -EILSEQ && (rc != -ENOENT || copied);
@@ -280,7 +284,8 @@ static void do_job(struct supervisor *s)
 		s->report.released = true;
 }
 
-/* --- the process ---------------------------------------------------------------------------------- */
+/* --- the process
+ * ---------------------------------------------------------------------------------- */
 
 static void child(const struct supervisor_spec *given)
 {

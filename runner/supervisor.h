@@ -10,13 +10,13 @@
 
 struct supervisor_spec {
 	const struct ticket *ticket; /* everything here is borrowed */
-	int dir;	  /* the attempt's spool */
-	int listener;	  /* control socket */
-	int work;	  /* directory of worktrees */
-	const char *name; /* SPOOL_NAME_MAX: of spool and worktree */
-	const char *cgroup; /* name of its groups, unique on the box */
+	int dir;                     /* the attempt's spool */
+	int listener;                /* control socket */
+	int work;                    /* directory of worktrees */
+	const char *name;            /* SPOOL_NAME_MAX: of spool and worktree */
+	const char *cgroup;          /* name of its groups, unique on the box */
 	const char *mirrors;
-	uid_t id_base;	 /* host ids of the job; 0: the sandbox chooses */
+	uid_t id_base; /* host ids of the job; 0: the sandbox chooses */
 	uint32_t id_count;
 	struct lease lease;
 	uint64_t bytes_max; /* of a checkout */

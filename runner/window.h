@@ -1,4 +1,5 @@
-/* window.h - how far a log was sent, is safe, and may be sent: the sender's side of the credit. Pure. */
+/* window.h - how far a log was sent, is safe, and may be sent: the sender's side of the credit.
+ * Pure. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,9 +10,9 @@
 
 struct window {
 	uint64_t length;  /* bytes in the spool */
-	uint64_t sent;	  /* bytes below were sent on this connection or are durable */
+	uint64_t sent;    /* bytes below were sent on this connection or are durable */
 	uint64_t durable; /* bytes below are on the dispatcher's disk */
-	uint64_t limit;	  /* bytes below may be sent */
+	uint64_t limit;   /* bytes below may be sent */
 };
 
 /* A new connection, or a new attempt (0): goes on at what the dispatcher has. */

@@ -12,8 +12,8 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#define BLOB_MAX	((size_t)2 << 30) /* of one file: it is held in memory */
-#define REMOVE_DEADLINE 5000		  /* ms */
+#define BLOB_MAX        ((size_t)2 << 30) /* of one file: it is held in memory */
+#define REMOVE_DEADLINE 5000              /* ms */
 
 struct writer {
 	struct git *git;
@@ -33,7 +33,8 @@ struct place {
 	size_t path_length;
 };
 
-/* --- names -------------------------------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------------------------------
+ */
 
 static bool is_acceptable(const struct git_entry *e)
 {
@@ -44,7 +45,8 @@ static bool is_acceptable(const struct git_entry *e)
 
 static int refuse(struct writer *w, const char *why)
 {
-	return error_say(w->err, EILSEQ, "the commit can't be checked out: '%.200s' %s", w->path, why);
+	return error_say(w->err, EILSEQ, "the commit can't be checked out: '%.200s' %s", w->path,
+			 why);
 }
 
 static int failed(struct writer *w, int code)
@@ -52,7 +54,8 @@ static int failed(struct writer *w, int code)
 	return error_set(w->err, code, "write '%.200s'", w->path);
 }
 
-/* --- entries ------------------------------------------------------------------------------------ */
+/* --- entries ------------------------------------------------------------------------------------
+ */
 
 static int own(struct writer *w, int dir, const char *name)
 {
@@ -82,10 +85,11 @@ static int count_bytes(struct writer *w, size_t length)
 {
 	w->bytes += length;
 	if (w->spec->bytes_max && w->bytes > w->spec->bytes_max)
-		return error_say(w->err, EFBIG,
-				 "the commit's files have more than %llu bytes, which is what may be "
-				 "written",
-				 (unsigned long long)w->spec->bytes_max);
+		return error_say(
+			w->err, EFBIG,
+			"the commit's files have more than %llu bytes, which is what may be "
+			"written",
+			(unsigned long long)w->spec->bytes_max);
 	return 0;
 }
 
@@ -106,8 +110,8 @@ static int write_file(struct place *p, const struct git_entry *e)
 {
 	struct writer *w = p->writer;
 	mode_t mode = e->kind == GIT_EXECUTABLE ? 0755 : 0644;
-	owned_fd fd = openat(p->dir, e->name,
-			     O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	owned_fd fd =
+		openat(p->dir, e->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	struct blob_job job = {.writer = w, .fd = fd};
 	int rc;
 
@@ -182,7 +186,8 @@ static int name_path(struct place *p, const struct git_entry *e)
 {
 	struct writer *w = p->writer;
 	size_t room = sizeof(w->path) - p->path_length;
-	int n = snprintf(w->path + p->path_length, room, "%s%s", p->path_length ? "/" : "", e->name);
+	int n = snprintf(w->path + p->path_length, room, "%s%s", p->path_length ? "/" : "",
+			 e->name);
 
 	if (n < 0 || (size_t)n >= room) {
 		w->path[p->path_length] = '\0';
@@ -215,7 +220,8 @@ static int write_entry(void *context, const struct git_entry *e)
 	}
 }
 
-/* --- the whole ---------------------------------------------------------------------------------- */
+/* --- the whole ----------------------------------------------------------------------------------
+ */
 
 int worktree_make(struct git *g, const struct worktree_spec *spec, int dir, const char *name,
 		  struct error *err)

@@ -21,8 +21,9 @@ struct worktree_spec {
 	void *context;
 };
 
-/* Makes directory `name` in `dir` and fills it. On failure what was made stays, for worktree_remove().
- * -ECANCELED: `stop` said so. -EILSEQ: the tree holds what no file system should. */
+/* Makes directory `name` in `dir` and fills it. On failure what was made stays, for
+ * worktree_remove(). -ECANCELED: `stop` said so. -EILSEQ: the tree holds what no file system
+ * should. */
 int worktree_make(struct git *g, const struct worktree_spec *spec, int dir, const char *name,
 		  struct error *err);
 

@@ -1,5 +1,5 @@
-/* fuzz_detect.c - a tree of a stranger's files: the first byte says which are there, the rest is what
- * each of them holds. There is one job, or a sentence. */
+/* fuzz_detect.c - a tree of a stranger's files: the first byte says which are there, the rest is
+ * what each of them holds. There is one job, or a sentence. */
 #include "runner/detect.h"
 
 #include <stdlib.h>
@@ -7,8 +7,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
-static const char *const files[] = {"Makefile",	    "GNUmakefile", "CMakeLists.txt", "package.json",
-				    "tests/test.py", ".ci/run",	   "go.mod",	     ".cupel.yml"};
+static const char *const files[] = {"Makefile",     "GNUmakefile",   "CMakeLists.txt",
+				    "package.json", "tests/test.py", ".ci/run",
+				    "go.mod",       ".cupel.yml"};
 
 struct input {
 	uint8_t there;

@@ -1,5 +1,5 @@
-/* fuzz_jobfile.c - whatever a repository's job file holds: a complaint with its place, or jobs that keep
- * every promise which the dispatcher relies on. */
+/* fuzz_jobfile.c - whatever a repository's job file holds: a complaint with its place, or jobs that
+ * keep every promise which the dispatcher relies on. */
 #include "runner/jobfile.h"
 
 #include <stdlib.h>

@@ -14,8 +14,8 @@ struct lab {
 	int dir;
 };
 
-/* Runs a shell command in the lab, git's configuration out of reach. What it prints, without the last
- * newline, in a static buffer. Ends the test program when it fails. */
+/* Runs a shell command in the lab, git's configuration out of reach. What it prints, without the
+ * last newline, in a static buffer. Ends the test program when it fails. */
 static inline char *lab_run(const struct lab *lab, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
@@ -50,9 +50,11 @@ static inline char *lab_run(const struct lab *lab, const char *format, ...)
 
 static inline void lab_open(struct lab *lab)
 {
+	if (!lab)
+		abort();
 	(void)umask(022);
 	(void)strcpy(lab->path, access("/dev/shm", W_OK) == 0 ? "/dev/shm/cupel-unit-XXXXXX"
-							       : "/tmp/cupel-unit-XXXXXX");
+							      : "/tmp/cupel-unit-XXXXXX");
 	if (!mkdtemp(lab->path))
 		abort();
 	lab->dir = open(lab->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -63,7 +65,8 @@ static inline void lab_close(struct lab *lab)
 	char command[256];
 
 	(void)close(lab->dir);
-	(void)snprintf(command, sizeof(command), "chmod -R u+rwx %s; rm -rf %s", lab->path, lab->path);
+	(void)snprintf(command, sizeof(command), "chmod -R u+rwx %s; rm -rf %s", lab->path,
+		       lab->path);
 	if (system(command) != 0)
 		abort();
 }

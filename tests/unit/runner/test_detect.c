@@ -95,7 +95,8 @@ static void each_rule_fits_its_project(void **state)
 	FOUND("meson.build", "meson test", {"meson.build", ""});
 	FOUND("Cargo.toml", "cargo test", {"Cargo.toml", ""});
 	FOUND("go.mod", "go test ./...", {"go.mod", ""});
-	FOUND("package.json", "npm test", {"package.json", "{\n\t\"scripts\": {\"test\": \"jest\"}\n}"});
+	FOUND("package.json", "npm test",
+	      {"package.json", "{\n\t\"scripts\": {\"test\": \"jest\"}\n}"});
 	FOUND("tests/", "discover -v tests", {"tests/test_a.py", ""});
 	FOUND("tests/", "-s tests -t .", {"tests/__init__.py", ""}, {"tests/test_a.py", ""});
 }
@@ -114,12 +115,15 @@ static void what_only_looks_like_it_does_not_fit(void **state)
 	(void)state;
 	FOUND(NULL, "", {".ci/run", "not executable"});
 	FOUND(NULL, "", {".ci/run", NULL}); /* a link */
-	FOUND(NULL, "", {"Makefile", "all:\n\tcheck: no\n# check:\nCHECK=1\ncheck := 1\ncheck ::= 2\n"});
+	FOUND(NULL, "",
+	      {"Makefile", "all:\n\tcheck: no\n# check:\nCHECK=1\ncheck := 1\ncheck ::= 2\n"});
 	FOUND(NULL, "", {"Makefile", ".PHONY: check\nx = check:y\nchecks: a\n"});
 	FOUND(NULL, "", {"GNUmakefile", "all:\n"}, {"Makefile", "check:\n"});
 	FOUND(NULL, "", {"CMakeLists.txt", "project(x)\n"});
 	FOUND(NULL, "", {"package.json", "{\"scripts\": {\"build\": \"x\"}}"});
-	FOUND(NULL, "", {"package.json", "{\"scripts\": {\"test\": \"echo \\\"Error: no test specified\\\"\"}}"});
+	FOUND(NULL, "",
+	      {"package.json",
+	       "{\"scripts\": {\"test\": \"echo \\\"Error: no test specified\\\"\"}}"});
 	FOUND(NULL, "", {"package.json", "{"});
 	FOUND(NULL, "", {"tests/helper.py", ""}, {"tests/test.txt", ""});
 	FOUND(NULL, "", {"tests", "a file"});
@@ -140,7 +144,8 @@ static void several_targets_on_a_line_count(void **state)
 
 static void a_bad_job_file_is_no_reason_to_try_the_rules(void **state)
 {
-	struct entry entries[] = {{".cupel.yml", "jobs: x"}, {"Makefile", "check:\n"}, {NULL, NULL}};
+	struct entry entries[] = {
+		{".cupel.yml", "jobs: x"}, {"Makefile", "check:\n"}, {NULL, NULL}};
 	struct entry linked[] = {{".cupel.yml", NULL}, {"Makefile", "check:\n"}, {NULL, NULL}};
 	struct detect_tree tree = {find, read_file, list, entries};
 	struct jobfile *jobs = NULL;

@@ -34,20 +34,21 @@ static void refuse(const char *text, const char *complaint)
 
 static void the_example_of_the_reference_is_read(void **state)
 {
-	owned_jobs *f = read_text("jobs:\n"
-				  "  build:\n"
-				  "    run: make\n"
-				  "  test:\n"
-				  "    run: make check            # sh -eu\n"
-				  "    env: {CC: clang, WORD: 'a: b'}\n"
-				  "    matrix: {CC: [gcc, clang]}\n"
-				  "    needs: [build]\n"
-				  "    limits: {wall: 10m, idle: 2m, memory: 2G, cpus: 2, tasks: 512, "
-				  "disk: 4G, output: 64M, cpu_time: 1h, inodes: 1000, files: 256}\n"
-				  "    network: none\n"
-				  "    profile: strict\n"
-				  "    labels: [linux, x86_64]\n"
-				  "    retry: {timed_out: 1, failed: 0}\n");
+	owned_jobs *f =
+		read_text("jobs:\n"
+			  "  build:\n"
+			  "    run: make\n"
+			  "  test:\n"
+			  "    run: make check            # sh -eu\n"
+			  "    env: {CC: clang, WORD: 'a: b'}\n"
+			  "    matrix: {CC: [gcc, clang]}\n"
+			  "    needs: [build]\n"
+			  "    limits: {wall: 10m, idle: 2m, memory: 2G, cpus: 2, tasks: 512, "
+			  "disk: 4G, output: 64M, cpu_time: 1h, inodes: 1000, files: 256}\n"
+			  "    network: none\n"
+			  "    profile: strict\n"
+			  "    labels: [linux, x86_64]\n"
+			  "    retry: {timed_out: 1, failed: 0}\n");
 	const Cupel__JobSpec *s;
 
 	(void)state;
@@ -113,7 +114,8 @@ static void a_matrix_is_every_combination_in_order(void **state)
 
 static void needs_mean_all_jobs_of_a_matrix(void **state)
 {
-	owned_jobs *f = read_text("jobs: {late: {run: x, needs: [t]}, t: {run: x, matrix: {A: [1, 2]}}}");
+	owned_jobs *f =
+		read_text("jobs: {late: {run: x, needs: [t]}, t: {run: x, matrix: {A: [1, 2]}}}");
 
 	(void)state;
 	assert_int_equal(f->jobs[0]->n_needs, 2);
@@ -163,7 +165,8 @@ static void wrong_types_are_told_by_place(void **state)
 		{"jobs: {t: {run: x, matrix: {A: x}}}", ".cupel.yml:1:32: 'A' must be a list"},
 		{"jobs: {t: {run: x, matrix: {A: []}}}", ".cupel.yml:1:32: 'A' must be a list"},
 		{"jobs: {t: {run: x, matrix: {A: [1, 1]}}}", ".cupel.yml:1:36: '1' is in the list"},
-		{"jobs: {t: {run: x, matrix: {A: [[]]}}}", ".cupel.yml:1:33: expected a matrix value"},
+		{"jobs: {t: {run: x, matrix: {A: [[]]}}}",
+		 ".cupel.yml:1:33: expected a matrix value"},
 		{"jobs: {t: {run: x, needs: t}}", ".cupel.yml:1:27: 'needs' must be a list"},
 		{"jobs: {t: {run: x, limits: []}}", ".cupel.yml:1:28: 'limits' must be a map"},
 		{"jobs: {t: {run: x, limits: {wall: 0}}}", ".cupel.yml:1:35: 'wall' must be more"},
@@ -176,8 +179,10 @@ static void wrong_types_are_told_by_place(void **state)
 		{"jobs: {t: {run: x, labels: ['a b']}}", ".cupel.yml:1:29: a label is"},
 		{"jobs: {t: {run: x, retry: 1}}", ".cupel.yml:1:27: 'retry' must be a map"},
 		{"jobs: {t: {run: x, retry: {failed: 99}}}", ".cupel.yml:1:36: "},
-		{"jobs: {t: {run: x, reports: [a]}}", ".cupel.yml:1:29: 'reports' is not available"},
-		{"jobs: {t: {run: x, artifacts: [a]}}", ".cupel.yml:1:31: 'artifacts' is not avail"},
+		{"jobs: {t: {run: x, reports: [a]}}",
+		 ".cupel.yml:1:29: 'reports' is not available"},
+		{"jobs: {t: {run: x, artifacts: [a]}}",
+		 ".cupel.yml:1:31: 'artifacts' is not avail"},
 		{"jobs: {'a b': {run: x}}", ".cupel.yml:1:15: 'a b' can't be a job's name"},
 		{"jobs: {'-a': {run: x}}", ".cupel.yml:1:14: '-a' can't be a job's name"},
 	};

@@ -1,4 +1,5 @@
-/* not under valgrind: libgit2 1.5 loses memory when it checks the format of a repository with extensions */
+/* not under valgrind: libgit2 1.5 loses memory when it checks the format of a repository with
+ * extensions */
 #include "runner/mirror.h"
 #include "runner/plan.h"
 #include "runner/disk.h"
@@ -32,9 +33,11 @@ static int setup(void **state)
 	struct lab *lab = calloc(1, sizeof(*lab));
 
 	lab_open(lab);
-	(void)lab_run(lab, "mkdir mirrors; git init -q --bare -b main r.git; git init -q -b main s; cd s\n"
-			   "echo one > a; git add a; git commit -q -m 'first: it'; git tag -a -m t v1\n"
-			   "git push -q ../r.git main v1");
+	(void)lab_run(
+		lab,
+		"mkdir mirrors; git init -q --bare -b main r.git; git init -q -b main s; cd s\n"
+		"echo one > a; git add a; git commit -q -m 'first: it'; git tag -a -m t v1\n"
+		"git push -q ../r.git main v1");
 	*state = lab;
 	return git_start(NULL);
 }
@@ -79,8 +82,8 @@ static void every_kind_of_revision_finds_the_commit(void **state)
 {
 	struct lab *lab = *state;
 	char id[48], brief[48];
-	const char *revisions[] = {"HEAD", "main", "refs/heads/main", "heads/main", "v1",
-				   "refs/tags/v1", id, brief};
+	const char *revisions[] = {
+		"HEAD", "main", "refs/heads/main", "heads/main", "v1", "refs/tags/v1", id, brief};
 
 	(void)snprintf(id, sizeof(id), "%s", lab_run(lab, "git -C s rev-parse main"));
 	(void)snprintf(brief, sizeof(brief), "%.8s", id);
@@ -99,9 +102,19 @@ static void every_kind_of_revision_finds_the_commit(void **state)
 
 static void what_is_no_name_is_refused(void **state)
 {
-	static const char *const wrong[] = {"", "-x", "--upload-pack=touch x", "../../etc/passwd", "a b",
-					    "main~1", "main^", "HEAD@{1}", ":/first", "main:a", "/x",
-					    "a\nb", "*"};
+	static const char *const wrong[] = {"",
+					    "-x",
+					    "--upload-pack=touch x",
+					    "../../etc/passwd",
+					    "a b",
+					    "main~1",
+					    "main^",
+					    "HEAD@{1}",
+					    ":/first",
+					    "main:a",
+					    "/x",
+					    "a\nb",
+					    "*"};
 	struct lab *lab = *state;
 	struct git_commit commit;
 
@@ -149,8 +162,14 @@ static void a_working_directory_is_a_repository_too(void **state)
 
 static void only_known_kinds_of_repositories_are_taken(void **state)
 {
-	static const char *const wrong[] = {"relative/path", "ext::sh -c x", "-oProxyCommand=x@y:z",
-					    "host:path", "ftp://x/y", "user@host::x", "", "@x:y"};
+	static const char *const wrong[] = {"relative/path",
+					    "ext::sh -c x",
+					    "-oProxyCommand=x@y:z",
+					    "host:path",
+					    "ftp://x/y",
+					    "user@host::x",
+					    "",
+					    "@x:y"};
 	struct lab *lab = *state;
 	struct git_commit commit;
 	bool copied;
@@ -181,14 +200,17 @@ static void settings_of_a_repository_are_not_obeyed(void **state)
 	struct lab *lab = *state;
 	struct git_commit commit;
 
-	(void)lab_run(lab, "cd r.git; git config core.hooksPath /tmp; git config core.fsmonitor 'touch x'\n"
-			   "git config filter.x.smudge 'touch x'; git config core.gitProxy 'touch x'\n"
-			   "git config core.sshCommand 'touch x'; git config include.path /nowhere");
+	(void)lab_run(
+		lab,
+		"cd r.git; git config core.hooksPath /tmp; git config core.fsmonitor 'touch x'\n"
+		"git config filter.x.smudge 'touch x'; git config core.gitProxy 'touch x'\n"
+		"git config core.sshCommand 'touch x'; git config include.path /nowhere");
 	assert_int_equal(find_local(lab, "r.git", "main", &commit, NULL), 0);
 	(void)lab_run(lab, "test ! -e x -a ! -e r.git/x");
 }
 
-/* --- over the network ------------------------------------------------------------------------------ */
+/* --- over the network
+ * ------------------------------------------------------------------------------ */
 
 static int free_port(void)
 {
@@ -223,9 +245,10 @@ static pid_t start_git_daemon(struct lab *lab, int port)
 	pid = fork();
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test must not leave it */
-		(void)setenv("PATH", "/usr/lib/git-core:/usr/bin:/bin", 1); /* it starts itself anew */
-		execlp("git-daemon", "git-daemon", "--export-all", "--listen=127.0.0.1", number, base,
-		       (char *)NULL);
+		(void)setenv("PATH", "/usr/lib/git-core:/usr/bin:/bin",
+			     1); /* it starts itself anew */
+		execlp("git-daemon", "git-daemon", "--export-all", "--listen=127.0.0.1", number,
+		       base, (char *)NULL);
 		_exit(127);
 	}
 	while (!answers(port) && clock_boot_ms() < deadline)
@@ -269,7 +292,8 @@ static void a_remote_is_mirrored_and_followed(void **state)
 	assert_says(&err, "fetch from git://127.0.0.1");
 }
 
-/* --- from commits to jobs --------------------------------------------------------------------------- */
+/* --- from commits to jobs
+ * --------------------------------------------------------------------------- */
 
 static void the_jobs_of_a_commit_are_read_from_its_objects(void **state)
 {
@@ -298,13 +322,16 @@ static void a_working_directory_is_copied_as_it_is(void **state)
 	char path[128];
 
 	(void)snprintf(path, sizeof(path), "%s/s", lab->path);
-	(void)lab_run(lab, "cd s; echo '*.o' > .gitignore; mkdir -p d/e; echo x > d/e/f; echo o > d/x.o\n"
-			   "ln -s f d/e/l; chmod +x d/e/f; echo two >> a; echo gone > g; git add g; rm g\n"
-			   "git config core.autocrlf true");
+	(void)lab_run(
+		lab,
+		"cd s; echo '*.o' > .gitignore; mkdir -p d/e; echo x > d/e/f; echo o > d/x.o\n"
+		"ln -s f d/e/l; chmod +x d/e/f; echo two >> a; echo gone > g; git add g; rm g\n"
+		"git config core.autocrlf true");
 	assert_int_equal(disk_copy(path, lab->dir, "copy", (uid_t)-1, NULL), 0);
-	assert_string_equal(lab_run(lab, "cd copy; find . -type f -o -type l | sort; cat a; readlink d/e/l\n"
-					 "stat -c %%a d/e/f"),
-			    "./.gitignore\n./a\n./d/e/f\n./d/e/l\none\ntwo\nf\n755");
+	assert_string_equal(
+		lab_run(lab, "cd copy; find . -type f -o -type l | sort; cat a; readlink d/e/l\n"
+			     "stat -c %%a d/e/f"),
+		"./.gitignore\n./a\n./d/e/f\n./d/e/l\none\ntwo\nf\n755");
 }
 
 static void a_directory_without_repository_is_copied_whole(void **state)
@@ -313,7 +340,9 @@ static void a_directory_without_repository_is_copied_whole(void **state)
 	char path[128];
 
 	(void)snprintf(path, sizeof(path), "%s/p", lab->path);
-	(void)lab_run(lab, "mkdir -p p/q/.git p/.git; echo x > p/q/r; echo y > p/q/.git/z; mkfifo p/pipe");
+	(void)lab_run(
+		lab,
+		"mkdir -p p/q/.git p/.git; echo x > p/q/r; echo y > p/q/.git/z; mkfifo p/pipe");
 	assert_int_equal(disk_copy(path, lab->dir, "copy", (uid_t)-1, NULL), 0);
 	assert_string_equal(lab_run(lab, "cd copy; find . | sort"), ".\n./q\n./q/r");
 }

@@ -23,7 +23,8 @@ static struct owner_limits owner_of(uint32_t slots)
 	return owner;
 }
 
-/* --- ceilings ------------------------------------------------------------------------------------- */
+/* --- ceilings
+ * ------------------------------------------------------------------------------------- */
 
 static void the_least_of_wish_and_ceiling_holds(void **state)
 {
@@ -154,7 +155,8 @@ static void an_owners_limit_that_cannot_be_held_is_a_refusal_to_start(void **sta
 	assert_int_equal(ceiling_check(&owner, SANDBOX_CAN_CPU, NULL), 0);
 }
 
-/* --- the lease ------------------------------------------------------------------------------------ */
+/* --- the lease
+ * ------------------------------------------------------------------------------------ */
 
 static void a_lease_freezes_at_five_sixths_and_kills_at_its_end(void **state)
 {
@@ -195,7 +197,8 @@ static void no_lease_is_for_ever(void **state)
 	assert_int_equal(lease_wait(&l, 5), -1);
 }
 
-/* --- the log's credit ------------------------------------------------------------------------------ */
+/* --- the log's credit
+ * ------------------------------------------------------------------------------ */
 
 /* A dispatcher that stores what it is sent, and answers as the real one does. */
 struct fake {

@@ -45,8 +45,18 @@ static void fill_assign(void)
 
 static void a_name_is_read_back_and_nothing_else_is(void **state)
 {
-	static const char *const wrong[] = {"", "7", "7.", ".2", "07.2", "7.2x", "0.1", "-7.2", " 7.2",
-					    "7.02", "99999999999999999999.1", "7.99999999999"};
+	static const char *const wrong[] = {"",
+					    "7",
+					    "7.",
+					    ".2",
+					    "07.2",
+					    "7.2x",
+					    "0.1",
+					    "-7.2",
+					    " 7.2",
+					    "7.02",
+					    "99999999999999999999.1",
+					    "7.99999999999"};
 	char name[SPOOL_NAME_MAX];
 	uint64_t job;
 	uint32_t epoch;

@@ -181,7 +181,8 @@ static void assert_log(struct bench *b, const Cupel__Result *r, const void *byte
 static void assert_clean(struct bench *b)
 {
 	assert_string_equal(lab_run(&b->lab, "ls -A work"), "");
-	assert_string_equal(lab_run(&b->lab, "find /sys/fs/cgroup -name '%s' 2>/dev/null || :", b->group), "");
+	assert_string_equal(
+		lab_run(&b->lab, "find /sys/fs/cgroup -name '%s' 2>/dev/null || :", b->group), "");
 }
 
 static void a_job_runs_and_leaves_its_result(void **state)
@@ -223,7 +224,8 @@ static void a_bad_job_file_is_nobodys_infrastructure(void **state)
 	assert_int_equal(b->answer.type, FRAME_RESULT);
 	assert_int_equal(r->verdict, CUPEL__VERDICT__VERDICT_ERRORED);
 	assert_false(r->infrastructure);
-	assert_string_equal(r->reason, ".cupel.yml:1:7: 'jobs' must be a map with at least one job");
+	assert_string_equal(r->reason,
+			    ".cupel.yml:1:7: 'jobs' must be a map with at least one job");
 }
 
 static void a_commit_that_cannot_be_checked_out_is_told(void **state)
@@ -231,8 +233,9 @@ static void a_commit_that_cannot_be_checked_out_is_told(void **state)
 	struct bench *b = *state;
 	const Cupel__Result *r;
 
-	(void)lab_run(&b->lab, "cd r; id=$(git rev-parse main:a)\n"
-			       "f=.git/objects/$(echo $id | sed 's,^..,&/,'); chmod +w $f; echo no > $f");
+	(void)lab_run(&b->lab,
+		      "cd r; id=$(git rev-parse main:a)\n"
+		      "f=.git/objects/$(echo $id | sed 's,^..,&/,'); chmod +w $f; echo no > $f");
 	start(b, "true");
 	r = finish(b);
 	assert_int_equal(r->verdict, CUPEL__VERDICT__VERDICT_ERRORED);
