@@ -233,7 +233,7 @@ static int set_one(struct cgroup *cg, const struct limit *limit, bool change, st
 	if (!limit->value && (!change || !g))
 		return 0;
 	if (!g)
-		return limit->controller == CONTROLLER_PIDS ? 0 : refuse(limit, err);
+		return limit->controller == CONTROLLER_PIDS && !change ? 0 : refuse(limit, err);
 	memcpy(&set, (const char *)g->ops + limit->setter, sizeof(set));
 	rc = set(g->dir, limit->value);
 	if (rc == -ERANGE)

@@ -397,15 +397,36 @@ int sandbox_freeze(struct sandbox *s, bool frozen, struct error *err)
 	return s->dead || s->over ? 0 : cgroup_freeze(s->cg, frozen, err);
 }
 
+static bool differs(uint64_t wanted, uint64_t is)
+{
+	return wanted && wanted != is;
+}
+
 int sandbox_set_limits(struct sandbox *s, const struct sandbox_limits *limits, struct error *err)
 {
 	int rc = spec_check_limits(limits, err);
 
+	if (rc == 0 &&
+	    (differs(limits->disk, s->limits.disk) || differs(limits->inodes, s->limits.inodes) ||
+	     differs(limits->files, s->limits.files)))
+		rc = error_say(
+			err, EOPNOTSUPP,
+			"the limits of disk, inodes and files stay what they are while a job runs");
 	if (rc == 0 && !s->dead)
 		rc = cgroup_set_limits(s->cg, limits, err);
 	if (rc < 0)
 		return rc;
-	s->limits = *limits;
+	s->limits = (struct sandbox_limits){.memory = limits->memory,
+					    .tasks = limits->tasks,
+					    .cpu_milli = limits->cpu_milli,
+					    .cpu_weight = limits->cpu_weight,
+					    .cpu_time_ms = limits->cpu_time_ms,
+					    .wall_ms = limits->wall_ms,
+					    .idle_ms = limits->idle_ms,
+					    .output = limits->output,
+					    .disk = s->limits.disk,
+					    .inodes = s->limits.inodes,
+					    .files = s->limits.files};
 	s->next_cpu_check = 0;
 	check_time(s);
 	return 0;

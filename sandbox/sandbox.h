@@ -179,7 +179,8 @@ void sandbox_kill(struct sandbox *s, const char *reason);
 
 int sandbox_freeze(struct sandbox *s, bool frozen, struct error *err);
 
-/* New limits for a running job; the ones of 0 are lifted where the kernel can. */
+/* New limits for a running job; the ones of 0 are lifted. Disk, inodes and files stay what they
+ * are: another value than that and 0 is -EOPNOTSUPP. */
 int sandbox_set_limits(struct sandbox *s, const struct sandbox_limits *limits, struct error *err);
 
 /* What it uses now. */

@@ -74,6 +74,7 @@ static const struct {
 	 "the job's user may not enter it; give it to the job's user or open its mode"},
 	{STEP_ATTACH, EBUSY,
 	 "the cgroup has children with controllers; give another cgroup parent"},
+	{STEP_LIMITS, EPERM, "the limit of files is above this caller's own (ulimit -Hn)"},
 	{STEP_NETWORK, 0, "the kernel refused loopback; --network host works without it"},
 };
 

@@ -452,13 +452,19 @@ static void limits_change_while_it_runs(void **state)
 {
 	static const char *const argv[] = {"sleep", "60", NULL};
 	struct sandbox_spec spec = {.argv = argv, .limits = {.wall_ms = 60000}};
-	struct sandbox_limits less = {.wall_ms = 50, .memory = 64 << 20};
+	const struct sandbox_limits less = {.wall_ms = 50, .memory = 64 << 20};
+	const struct sandbox_limits more = {.wall_ms = 50000, .memory = 256 << 20, .tasks = 50};
+	const struct sandbox_limits none = {.wall_ms = 50000}, other = {.files = 77};
 	struct sandbox_outcome o;
 	struct sandbox *s = NULL;
 
 	(void)state;
 	NEEDS(SANDBOX_CAN_MEMORY);
 	assert_int_equal(sandbox_start(&spec, &s, NULL), 0);
+	assert_int_equal(sandbox_set_limits(s, &less, NULL), 0);
+	assert_int_equal(sandbox_set_limits(s, &more, NULL), 0);
+	assert_int_equal(sandbox_set_limits(s, &none, NULL), 0);
+	assert_int_equal(sandbox_set_limits(s, &other, NULL), -EOPNOTSUPP);
 	assert_int_equal(sandbox_set_limits(s, &less, NULL), 0);
 	while (sandbox_step(s, NULL) != 1) {
 		struct pollfd wait = {.fd = sandbox_fd(s), .events = POLLIN};
