@@ -54,8 +54,8 @@ int git_file(struct git *g, const char *id, size_t max,
 	     int (*use)(void *context, const void *bytes, size_t length), void *context,
 	     struct error *err);
 
-/* The entry at a path below `tree`. -ENOENT without a sentence when there is none. */
-int git_find(struct git *g, const char *tree, const char *path, char id[GIT_ID_MAX + 1],
+/* The entry at a path below the tree `id`. -ENOENT without a sentence when there is none. */
+int git_find(struct git *g, const char *id, const char *path, char out[GIT_ID_MAX + 1],
 	     enum git_kind *kind, struct error *err);
 
 /* Makes a bare repository at `path` when there is none, and brings all branches and tags of `url`

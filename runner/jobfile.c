@@ -4,6 +4,7 @@
 #include "base/config.h"
 #include "runner/jobkeys.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -287,6 +288,7 @@ static int fill_all_needs(struct reader *r)
 {
 	int rc = 0;
 
+	assert(r->out->jobs); /* expand_all() came first */
 	for (size_t i = 0; rc == 0 && i < r->count; i++) {
 		const struct draft *d = &r->drafts[i];
 

@@ -32,7 +32,7 @@ static int check_out(struct lab *lab, const char *revision, struct worktree_spec
 		     struct error *err)
 {
 	owned(git) *git = NULL;
-	struct git_commit commit;
+	struct git_commit commit = {0};
 	char path[128];
 	int rc;
 
