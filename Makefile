@@ -127,7 +127,8 @@ valgrind: $(patsubst tests/unit/%.c,memcheck/$(O)/unit/%,$(UNIT_SRC)) ## the uni
 memcheck/%: %
 	@echo "== $* under valgrind"; CMOCKA_MESSAGE_OUTPUT=STDOUT timeout $(UNIT_TIME) $(VALGRIND) $<
 $(patsubst tests/unit/%.c,memcheck/$(O)/unit/%,$(NOT_UNDER_VALGRIND)): memcheck/$(O)/unit/%:
-	@sed -n 's|^/\* not under valgrind: \(.*\) \*/$$|SKIP $*: \1|p' tests/unit/$*.c
+	@sed -n '/^\/\* not under valgrind: /{:more;/\*\/$$/!{N;bmore};s/\n \*//g;s|^/\* not under valgrind: \(.*\) \*/$$|SKIP $*: \1|p;q}' \
+		tests/unit/$*.c
 asan: ## the unit tests with the address and undefined behaviour sanitizers
 	@$(call variant,asan) unit
 coverage: ## the lines that the unit tests run
