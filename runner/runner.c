@@ -46,8 +46,11 @@ static const char *look_at_disk(struct runner *r, int dir, const char *what)
 
 const char *runner_pressure(struct runner *r)
 {
-	const char *found = look_at_disk(r, r->work, "worktrees");
+	const char *found;
 
+	if (r->stopping)
+		return "it is being stopped";
+	found = look_at_disk(r, r->work, "worktrees");
 	if (!*found)
 		found = look_at_disk(r, r->spool, "spool");
 	if (*found && !r->pressure_told)
@@ -100,6 +103,7 @@ void runner_stop(struct runner *r)
 	}
 	r->stopping = true;
 	(void)event_add(r->stopping_for, &patience); /* without it a second signal is needed */
+	runner_beat(r); /* so that what it gives up goes elsewhere, not back to it */
 	TAILQ_FOREACH(a, &r->attempts, entry)
 	attempt_order(a, CONTROL_ABORT, "the runner was stopped");
 	runner_ended(r);

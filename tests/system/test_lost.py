@@ -51,6 +51,21 @@ class LostRunner(SystemTest):
         runner.start()  # and clears its spool
         self.assertEqual([verdict for _, verdict in attempts_of(ended)], ["lost", "passed"])
 
+    def test_a_stopped_runner_is_not_handed_back_what_it_gives_up(self):
+        self.lab.dispatcher()
+        runner = self.lab.runner()
+        self.lab.connected()
+        self.repository.run(GATE)
+        run = self.lab.submit(self.repository)
+        self.lab.running(run)
+        self.assertEqual(runner.stop(), 0, runner.log())
+        self.assertEqual(attempts_of(self.lab.show(run)), [("one", "errored")])
+        self.assertEqual(job_of(self.lab.show(run))["state"], "queued")
+        runner.start()
+        self.lab.running(run)
+        self.lab.let_go()
+        self.assert_verdict(self.lab.ended(run), "passed")
+
     def test_a_restarted_runner_adopts_its_job(self):
         run, runner, _ = self.begin()
         name = self.lab.running(run)["runner"]
