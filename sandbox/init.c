@@ -1,17 +1,16 @@
 #include "sandbox/init.h"
 
+#include "sandbox/network.h"
 #include "sandbox/payload.h"
 #include "sandbox/root.h"
 #include "sandbox/spec.h"
 #include "sandbox/sys.h"
 
 #include <grp.h>
-#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -107,17 +106,13 @@ static int become_root(struct plan *plan)
 
 static int network(struct plan *plan)
 {
-	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-	int fd, rc = 0;
+	int rc;
 
-	if (plan->spec->network == SANDBOX_NETWORK_HOST)
+	if (plan->spec->network == SANDBOX_NETWORK_HOST || plan->spec->network_open)
 		return 0;
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo) < 0)
-		rc = plan_fail(plan, "lo");
-	if (fd >= 0)
-		(void)close(fd);
-	return rc;
+	rc = network_loopback();
+	errno = -rc;
+	return rc < 0 ? plan_fail(plan, "lo") : 0;
 }
 
 static int hostname(struct plan *plan)

@@ -3,9 +3,11 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "sandbox/init.h"
+#include "sandbox/network.h"
 #include "sandbox/sys.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -108,11 +110,16 @@ static int make_ends(struct plan *plan, struct launched *l, struct error *err)
 	return rc < 0 ? error_set(err, -rc, "make the job's pipes") : 0;
 }
 
+static bool makes_network(const struct sandbox_spec *spec)
+{
+	return spec->network == SANDBOX_NETWORK_NONE && !spec->network_open;
+}
+
 /* exit_signal stays 0: the caller's own SIGCHLD handling never sees this child. */
 static pid_t make_child(struct plan *plan, struct cgroup *cg, struct launched *l, bool *born_inside)
 {
 	uint64_t flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
-			 (plan->spec->network == SANDBOX_NETWORK_NONE ? CLONE_NEWNET : 0);
+			 (makes_network(plan->spec) ? CLONE_NEWNET : 0);
 	struct clone_args args = {
 		.flags = flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP,
 		.pidfd = (uint64_t)(uintptr_t)&l->pidfd,
@@ -135,6 +142,30 @@ static pid_t make_child(struct plan *plan, struct cgroup *cg, struct launched *l
 		plan->clear_handlers = true;
 		pid = sys_clone(flags | CLONE_PIDFD, &l->pidfd);
 	}
+	return pid;
+}
+
+/* A namespace that was made ahead is entered for the birth: the child has no right to. */
+static pid_t make_child_in_network(struct plan *plan, struct cgroup *cg, struct launched *l,
+				   bool *born_inside)
+{
+	bool ahead = plan->spec->network == SANDBOX_NETWORK_NONE && plan->spec->network_open;
+	int home = ahead ? network_enter(plan->spec->network_fd, NULL) : -1;
+	pid_t pid;
+	int code;
+
+	if (ahead && home < 0) {
+		errno = -home;
+		return -1;
+	}
+	pid = make_child(plan, cg, l, born_inside);
+	code = errno;
+	if (pid == 0 || !ahead)
+		return pid;
+	if (setns(home, CLONE_NEWNET) < 0) /* it was ours a moment ago */
+		abort();
+	(void)close(home);
+	errno = code;
 	return pid;
 }
 
@@ -251,7 +282,7 @@ int launch(struct plan *plan, struct cgroup *cg, struct launched *out, struct me
 	if (rc == 0)
 		rc = cgroup_doors(cg, plan->door, &plan->door_count, err);
 	if (rc == 0) {
-		l.pid = make_child(plan, cg, &l, &born_inside);
+		l.pid = make_child_in_network(plan, cg, &l, &born_inside);
 		if (l.pid == 0)
 			init_main(plan);
 		if (l.pid < 0)

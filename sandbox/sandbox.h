@@ -84,6 +84,11 @@ struct sandbox_spec {
 
 	enum sandbox_profile profile;
 	enum sandbox_network network;
+	/* One from sandbox_network_new() instead of making one now; borrowed, and used up by this
+	 * job: close it after sandbox_start(). Counts when network_open is set and `network` is
+	 * NONE. */
+	int network_fd;
+	bool network_open;
 	struct sandbox_limits limits;
 
 	/* Host ids that inside ids 0..id_count-1 map to, for a caller who is root. id_count 0: the
@@ -160,6 +165,11 @@ struct sandbox;
 /* Makes now what all launches of this process and of its forks share (the system call filter, the
  * template of the root): for a parent that is to fork many callers. Never needed. */
 void sandbox_prepare(void);
+
+/* A network namespace with lo up, made ahead of the launch that it is to serve, as a descriptor: it
+ * is the largest single step of one. The kernel buries them slower than they are made: a few ready
+ * ones are enough. Needs root, -EPERM otherwise. */
+int sandbox_network_new(struct error *err);
 
 /* Returns when the program runs or was refused. On failure nothing is left behind: -EINVAL is the
  * spec's own fault, any other errno the host's. What goes wrong from the first process of the job

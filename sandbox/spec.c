@@ -151,6 +151,15 @@ static int check_places(const struct sandbox_spec *spec, struct error *err)
 	return 0;
 }
 
+static int check_network(const struct sandbox_spec *spec, struct error *err)
+{
+	if ((unsigned)spec->network > SANDBOX_NETWORK_HOST)
+		return error_say(err, EINVAL, "there is no network %d", (int)spec->network);
+	if (spec->network_open && spec->network_fd < 0)
+		return error_say(err, EINVAL, "the network namespace's descriptor is not open");
+	return 0;
+}
+
 static int check_ids(const struct sandbox_spec *spec, struct error *err)
 {
 	if (spec->id_count == 0 && spec->id_base == 0)
@@ -212,7 +221,7 @@ int spec_check(const struct sandbox_spec *spec, struct error *err)
 		rc = spec_check_limits(&spec->limits, err);
 	if (rc == 0 && (unsigned)spec->profile > SANDBOX_NESTED)
 		rc = error_say(err, EINVAL, "there is no profile %d", (int)spec->profile);
-	if (rc == 0 && (unsigned)spec->network > SANDBOX_NETWORK_HOST)
-		rc = error_say(err, EINVAL, "there is no network %d", (int)spec->network);
+	if (rc == 0)
+		rc = check_network(spec, err);
 	return rc;
 }

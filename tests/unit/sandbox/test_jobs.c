@@ -287,6 +287,27 @@ static void loopback_works_and_nothing_else_does(void **state)
 	assert_says(&job, "1\n");
 }
 
+static void a_network_made_ahead_serves_one_job(void **state)
+{
+	owned_fd ahead = sandbox_network_new(NULL);
+	struct sandbox_spec spec = {.network_open = true, .network_fd = ahead};
+	char before[64] = "", after[64] = "";
+
+	(void)state;
+	assert_true(ahead >= 0);
+	assert_true(readlink("/proc/self/ns/net", before, sizeof(before) - 1) > 0);
+	job_run(spec,
+		"readlink /proc/self/ns/net; wc -l < /proc/net/dev; python3 -c 'import socket;"
+		"s=socket.socket();s.bind((\"127.0.0.1\",0));s.listen();"
+		"socket.create_connection(s.getsockname());print(\"lo up\")'",
+		&job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_says(&job, "\n3\nlo up\n"); /* two lines of heading, and lo */
+	assert_null(strstr(job.output, before));
+	assert_true(readlink("/proc/self/ns/net", after, sizeof(after) - 1) > 0);
+	assert_string_equal(before, after);
+}
+
 static void denied_calls_are_named_with_a_hint(void **state)
 {
 	const struct sandbox_denied *d = NULL;
@@ -523,6 +544,7 @@ int main(void)
 		cmocka_unit_test(the_environment_is_a_list),
 		cmocka_unit_test(the_first_process_tells_nothing_about_the_caller),
 		cmocka_unit_test(loopback_works_and_nothing_else_does),
+		cmocka_unit_test(a_network_made_ahead_serves_one_job),
 		cmocka_unit_test(denied_calls_are_named_with_a_hint),
 		cmocka_unit_test(nested_lets_a_suite_sandbox_itself),
 		cmocka_unit_test(nothing_survives_its_job),

@@ -1,0 +1,11 @@
+/* network.h - network namespaces: made ahead, entered for a birth, and their loopback. */
+#pragma once
+
+#include "base/error.h"
+
+/* Brings lo up in this process's network namespace. 0 or -errno. */
+int network_loopback(void);
+
+/* Moves this process into the namespace `fd`, and gives a descriptor of the one it was in, to go
+ * back with. */
+int network_enter(int fd, struct error *err);
