@@ -400,6 +400,14 @@ GATE = "echo started; until [ -e go ]; do sleep 0.05; done; echo went on"
 FOREVER = "echo started; exec sleep infinity"
 
 
+def settle(leftovers, seconds=10):
+    """What is left, once that is nothing or time is up."""
+    end = time.monotonic() + seconds
+    while (left := leftovers()) and time.monotonic() < end:
+        time.sleep(TICK)
+    return left
+
+
 class SystemTest(unittest.TestCase):
     """A test with a lab, and at its end the proof that nothing is left."""
 
@@ -413,21 +421,17 @@ class SystemTest(unittest.TestCase):
         self.addCleanup(self._end)
 
     def _end(self):
+        failed = getattr(self._outcome.result, "failed_now", False)
         try:
+            if not failed:
+                settle(self.lab.leftovers_of_jobs)  # a result is told before its spool is cleared
             self.lab.close()
-            left = self._settle()
-            if left or getattr(self._outcome.result, "failed_now", False):
+            left = settle(self.lab.leftovers)
+            if left or failed:
                 print(self.lab.told, flush=True)
             self.assertEqual(left, [], "left behind")
         finally:
             self.lab.remove()
-
-    def _settle(self, seconds=10):
-        """Leftovers, once there are none or time is up."""
-        end = time.monotonic() + seconds
-        while (left := self.lab.leftovers()) and time.monotonic() < end:
-            time.sleep(TICK)
-        return left
 
     def assert_verdict(self, run, verdict):
         self.assertEqual(run["verdict"], verdict, json.dumps(run, indent=1))
