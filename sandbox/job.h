@@ -1,0 +1,42 @@
+/* job.h - a running job: what sandbox.c starts and ends, and watch.c watches meanwhile. */
+#pragma once
+
+#include "sandbox/cgroup.h"
+#include "sandbox/denied.h"
+#include "sandbox/launch.h"
+#include "sandbox/outcome.h"
+#include "sandbox/sandbox.h"
+
+struct sandbox {
+	struct cgroup *cg;
+	struct launched job;
+	struct sandbox_limits limits;
+	void (*output)(void *context, int stream, const void *bytes, size_t length);
+	void *context;
+	bool cut_output;
+	char *command;
+	int epoll, timer;
+
+	bool dead; /* its first process is reaped */
+	bool over;
+	int64_t started, last_output, died; /* clock_boot_ms() */
+	int64_t next_cpu_check, armed;
+	struct rusage reaped; /* where no group measures */
+	struct sandbox_usage usage;
+	struct denied_calls denied;
+	struct ending ending;
+	char *reason; /* of a cancellation */
+	struct sandbox_outcome outcome;
+};
+
+/* Gathers all that a job can say behind one descriptor, s->epoll. */
+int watch_start(struct sandbox *s, struct error *err);
+
+/* Looks at the clocks, ends what is over its time, and sets the timer to the next moment. */
+void watch_clocks(struct sandbox *s);
+
+/* Ends the job; the first cause counts. */
+void watch_kill(struct sandbox *s, enum cause cause);
+
+/* What it has used until now. */
+void watch_measure(struct sandbox *s, struct sandbox_usage *out);

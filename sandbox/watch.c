@@ -1,0 +1,350 @@
+/* One epoll descriptor behind which output, timers and the end come together, and a small state
+ * that only moves forward: running, dead, over. */
+#include "sandbox/job.h"
+
+#include "base/clock.h"
+#include "sandbox/oom_log.h"
+#include "sandbox/sys.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+
+/* Bytes taken from a pipe in one step: a flood must not hold the caller. */
+#define READ_AT_ONCE (1 << 16)
+#define READS_A_STEP 16
+
+/* The kernel buries asynchronously; how often the groups are looked at until they are empty, and
+ * how long an empty one may resist its removal. */
+#define BURIAL_POLL_MS 2
+#define BURIAL_MAX_MS  5000
+
+/* How often the processor time is looked at when it could be exceeded soon. */
+#define CPU_POLL_MIN_MS 20
+
+enum event {
+	EVENT_CONTROL,
+	EVENT_STDOUT,
+	EVENT_STDERR,
+	EVENT_PIDFD,
+	EVENT_TIMER,
+	EVENT_OOM,
+	EVENT_DENIED
+};
+
+static int watch(struct sandbox *s, int fd, uint32_t events, enum event event)
+{
+	struct epoll_event e = {.events = events, .data.u32 = event};
+
+	return fd >= 0 && epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+}
+
+int watch_start(struct sandbox *s, struct error *err)
+{
+	int oom = s->cg ? cgroup_oom_fd(s->cg) : -1, rc;
+
+	s->epoll = epoll_create1(EPOLL_CLOEXEC);
+	s->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (s->epoll < 0 || s->timer < 0)
+		return error_set(err, errno, "watch the job");
+	rc = watch(s, s->timer, EPOLLIN, EVENT_TIMER);
+	if (rc == 0)
+		rc = watch(s, s->job.control, EPOLLIN, EVENT_CONTROL);
+	if (rc == 0)
+		rc = watch(s, s->job.output[0], EPOLLIN, EVENT_STDOUT);
+	if (rc == 0)
+		rc = watch(s, s->job.output[1], EPOLLIN, EVENT_STDERR);
+	if (rc == 0)
+		rc = watch(s, s->job.pidfd, EPOLLIN, EVENT_PIDFD);
+	if (rc == 0)
+		rc = watch(s, oom, EPOLLIN | EPOLLPRI, EVENT_OOM);
+	if (rc == 0)
+		rc = watch(s, s->job.listener, EPOLLIN, EVENT_DENIED);
+	return rc < 0 ? error_set(err, -rc, "watch the job") : 0;
+}
+
+/* Sets the timer to `at` (clock_boot_ms), 0: off. */
+static void arm(struct sandbox *s, int64_t at)
+{
+	struct itimerspec when = {
+		.it_value = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000}};
+
+	if (at == s->armed)
+		return;
+	s->armed = at;
+	(void)timerfd_settime(s->timer, TFD_TIMER_ABSTIME, &when, NULL); /* arguments are valid */
+}
+
+void watch_kill(struct sandbox *s, enum cause cause)
+{
+	if (s->ending.cause == CAUSE_NONE)
+		s->ending.cause = cause;
+	if (s->dead)
+		return;
+	(void)sys_pidfd_send_signal(s->job.pidfd, SIGKILL); /* its namespace dies with it */
+	cgroup_kill(s->cg);
+}
+
+static void earliest(int64_t *at, int64_t candidate)
+{
+	if (*at == 0 || candidate < *at)
+		*at = candidate;
+}
+
+static void check_cpu(struct sandbox *s, int64_t now)
+{
+	uint64_t used = cgroup_cpu_us(s->cg) / 1000, left;
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (used >= s->limits.cpu_time_ms) {
+		watch_kill(s, CAUSE_CPU_TIME);
+		return;
+	}
+	left = (s->limits.cpu_time_ms - used) / (uint64_t)(processors > 0 ? processors : 1);
+	s->next_cpu_check = now + (int64_t)(left < CPU_POLL_MIN_MS ? CPU_POLL_MIN_MS : left);
+}
+
+/* Looks at the clocks and sets the timer to the next moment of interest. */
+void watch_clocks(struct sandbox *s)
+{
+	const struct sandbox_limits *l = &s->limits;
+	int64_t now = clock_boot_ms(), next = 0;
+
+	if (s->dead) {
+		arm(s, now + BURIAL_POLL_MS);
+		return;
+	}
+	if (l->wall_ms) {
+		int64_t end = s->started + (int64_t)l->wall_ms;
+
+		if (now >= end)
+			watch_kill(s, CAUSE_WALL);
+		else
+			earliest(&next, end);
+	}
+	if (l->idle_ms) {
+		int64_t end = s->last_output + (int64_t)l->idle_ms;
+
+		if (now >= end)
+			watch_kill(s, CAUSE_IDLE);
+		else
+			earliest(&next, end);
+	}
+	if (l->cpu_time_ms) {
+		if (now >= s->next_cpu_check)
+			check_cpu(s, now);
+		earliest(&next, s->next_cpu_check);
+	}
+	arm(s, s->ending.cause == CAUSE_NONE ? next : 0);
+}
+
+static void forget(struct sandbox *s, int *fd)
+{
+	(void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, *fd, NULL);
+	(void)close(*fd);
+	*fd = -1;
+}
+
+/* Takes over what came, up to the limit. */
+static void take(struct sandbox *s, int stream, const char *bytes, size_t length)
+{
+	uint64_t limit = s->limits.output;
+
+	s->last_output = clock_boot_ms();
+	if (limit && s->usage.output_bytes + length > limit) {
+		length =
+			s->usage.output_bytes < limit ? (size_t)(limit - s->usage.output_bytes) : 0;
+		s->outcome.output_cut = s->cut_output;
+		if (!s->cut_output)
+			watch_kill(s, CAUSE_OUTPUT);
+	}
+	s->usage.output_bytes += length;
+	if (length && s->output)
+		s->output(s->context, stream, bytes, length);
+}
+
+/* True when there may be more. */
+static bool read_output(struct sandbox *s, int i)
+{
+	char bytes[READ_AT_ONCE];
+
+	for (int n = 0; n < READS_A_STEP; n++) {
+		ssize_t got =
+			s->job.output[i] < 0 ? 0 : read(s->job.output[i], bytes, sizeof(bytes));
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && errno == EAGAIN)
+			return false;
+		if (got <= 0) {
+			if (s->job.output[i] >= 0)
+				forget(s, &s->job.output[i]);
+			return false;
+		}
+		take(s, i + 1, bytes, (size_t)got);
+		if ((size_t)got < sizeof(bytes))
+			return false;
+	}
+	return true;
+}
+
+static void read_control(struct sandbox *s)
+{
+	struct message m;
+	ssize_t n = recv(s->job.control, &m, sizeof(m), MSG_DONTWAIT);
+
+	if (n == sizeof(m) && m.word == WORD_ENDED) {
+		s->ending.has_status = m.status != -1;
+		s->ending.status = m.status;
+		s->usage.disk_peak = m.disk;
+	} else if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+		forget(s, &s->job.control);
+	}
+}
+
+static void reap(struct sandbox *s)
+{
+	siginfo_t info = {0};
+
+	/* The raw call also tells the usage, of all that the first process has reaped itself. */
+	if (syscall(SYS_waitid, P_PIDFD, s->job.pidfd, &info, WEXITED | WNOHANG | __WALL,
+		    &s->reaped) < 0 &&
+	    errno != ECHILD) /* ECHILD: the caller's own wait took it */
+		return;
+	if (info.si_pid == 0 && errno != ECHILD)
+		return;
+	while (s->job.control >= 0 && !s->ending.has_status) { /* its last word is still there */
+		struct pollfd wait = {.fd = s->job.control, .events = POLLIN};
+
+		if (poll(&wait, 1, 0) <= 0)
+			break;
+		read_control(s);
+	}
+	s->dead = true;
+	s->died = clock_boot_ms();
+	(void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->job.pidfd, NULL);
+}
+
+static void check_memory(struct sandbox *s)
+{
+	uint64_t events;
+	struct cgroup_counts counts;
+	int fd = cgroup_oom_fd(s->cg);
+
+	(void)read(fd, &events, sizeof(events)); /* v1: resets it; v2: the counts are read below */
+	cgroup_counts(s->cg, &counts);
+	if (counts.oom_kills)
+		watch_kill(s, CAUSE_MEMORY);
+}
+
+static void dispatch(struct sandbox *s, enum event event)
+{
+	switch (event) {
+	case EVENT_CONTROL:
+		read_control(s);
+		break;
+	case EVENT_STDOUT:
+		(void)read_output(s, 0);
+		break;
+	case EVENT_STDERR:
+		(void)read_output(s, 1);
+		break;
+	case EVENT_PIDFD:
+		reap(s);
+		break;
+	case EVENT_TIMER: {
+		uint64_t ticks;
+
+		(void)read(s->timer, &ticks, sizeof(ticks));
+		s->armed = 0;
+		break;
+	}
+	case EVENT_OOM:
+		check_memory(s);
+		break;
+	case EVENT_DENIED:
+		if (!denied_answer(s->job.listener, &s->denied))
+			forget(s, &s->job.listener);
+		break;
+	}
+}
+
+void watch_measure(struct sandbox *s, struct sandbox_usage *out)
+{
+	int64_t end = s->died ? s->died : clock_boot_ms();
+
+	*out = s->usage;
+	out->wall_ms = (uint64_t)(end - s->started);
+	out->cpu_user_ms = (uint64_t)s->reaped.ru_utime.tv_sec * 1000 +
+			   (uint64_t)s->reaped.ru_utime.tv_usec / 1000;
+	out->cpu_system_ms = (uint64_t)s->reaped.ru_stime.tv_sec * 1000 +
+			     (uint64_t)s->reaped.ru_stime.tv_usec / 1000;
+	if (s->cg)
+		cgroup_usage(s->cg, out);
+}
+
+static void judge(struct sandbox *s)
+{
+	char victim[64];
+
+	watch_measure(s, &s->outcome.usage);
+	s->usage = s->outcome.usage;
+	if (s->limits.memory || s->limits.tasks)
+		cgroup_counts(s->cg, &s->ending.counts);
+	if (s->ending.counts.oom_kills &&
+	    oom_log_victim(cgroup_name(s->cg), victim, sizeof(victim)))
+		s->ending.victim = victim;
+	s->ending.command = s->command;
+	s->ending.reason = s->reason;
+	outcome_judge(&s->ending, &s->limits, &s->outcome);
+	denied_report(&s->denied, &s->outcome);
+	s->ending.victim = NULL;
+}
+
+/* After the first process was reaped nothing of its namespace lives; what remains is to see the
+ * groups empty, take the last output, and remove them. True when all that is done. */
+static bool bury(struct sandbox *s)
+{
+	bool late = clock_boot_ms() - s->died > BURIAL_MAX_MS;
+	bool more = read_output(s, 0);
+
+	more = read_output(s, 1) || more;
+	if (more)
+		return false;
+	if (cgroup_populated(s->cg)) {
+		cgroup_kill(s->cg);
+		return false;
+	}
+	if (s->outcome.reason[0] == '\0')
+		judge(s);
+	return cgroup_vanish(s->cg) == 0 || late;
+}
+
+int sandbox_step(struct sandbox *s, struct error *err)
+{
+	struct epoll_event events[8];
+	int n;
+
+	if (s->over)
+		return 1;
+	n = epoll_wait(s->epoll, events, 8, 0);
+	if (n < 0 && errno != EINTR) {
+		int code = errno;
+
+		watch_kill(s, CAUSE_LIBRARY);
+		return error_set(err, code, "watch the job");
+	}
+	for (int i = 0; i < n; i++)
+		dispatch(s, (enum event)events[i].data.u32);
+	if (s->dead && bury(s)) {
+		s->over = true;
+		arm(s, 1); /* long past: the descriptor stays readable */
+		return 1;
+	}
+	watch_clocks(s);
+	return 0;
+}
