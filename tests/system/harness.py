@@ -90,6 +90,14 @@ def kill(pids, number=signal.SIGKILL):
             pass
 
 
+def groups_of(state):
+    """The control groups of a runner's jobs: named with a hash of its state directory (FNV-1a)."""
+    number = 2166136261
+    for byte in os.path.realpath(state).encode():
+        number = (number ^ byte) * 16777619 & 0xFFFFFFFF
+    return [Path(path) for path, _, _ in os.walk("/sys/fs/cgroup") if f"/cupel/{number:08x}-" in path]
+
+
 class Daemon:
     """One started program. `status` is its exit status once it has ended."""
 
@@ -357,9 +365,15 @@ class Lab:
     def leftovers_of_jobs(self):
         """What jobs left behind, while the daemons live on."""
         words = [f"process {pid} in a sandbox" for pid in self.processes_inside()]
-        for state in [d.output.with_suffix("") for d in self.daemons if not d.abandoned]:
+        for state in self.runner_states(abandoned=False):
             words += [f"{path}" for folder in ("work", "spool") for path in state.glob(f"{folder}/*")]
+            words += [f"{path}" for path in groups_of(state)]
         return words
+
+    def runner_states(self, abandoned):
+        """State directories: a runner's own, and the one below that of `cupel up`."""
+        states = [d.output.with_suffix("") for d in self.daemons if d.abandoned == abandoned]
+        return [one for state in states for one in (state, state / "runner") if (one / "spool").is_dir()]
 
     def leftovers(self):
         """What is still there that should be gone, in words."""
@@ -379,6 +393,10 @@ class Lab:
             self.told = "".join(f"--- {d.name}\n{tail(d.output)}" for d in self.daemons if d.process)
 
     def remove(self):
+        """Also the empty groups of runners that were killed for good."""
+        for state in self.runner_states(abandoned=True):
+            for group in groups_of(state):
+                group.rmdir()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
