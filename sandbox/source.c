@@ -148,30 +148,58 @@ static int open_worktree(const char *path, struct error *err)
 			 S_ISLNK(st.st_mode) ? "a symbolic link" : "a file");
 }
 
+static int take_worktree(int borrowed, struct error *err)
+{
+	int fd = fcntl(borrowed, F_DUPFD_CLOEXEC, 3);
+	struct stat st;
+
+	if (fd < 0)
+		return error_set(err, errno, "the worktree's descriptor");
+	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+		return fd;
+	(void)close(fd);
+	return error_say(err, ENOTDIR, "the worktree's descriptor is no directory");
+}
+
+/* The host itself is nobody's worktree: a command started in `/` by habit would hand it all over.
+ */
+static int refuse_system(int fd, struct error *err)
+{
+	static const char *const system[] = {"/",     "/bin", "/boot",  "/dev",  "/etc",
+					     "/home", "/lib", "/lib64", "/proc", "/run",
+					     "/sbin", "/sys", "/usr",   "/var"};
+	struct stat it, st;
+
+	if (fstat(fd, &it) < 0)
+		return error_set(err, errno, "look at the worktree");
+	for (size_t i = 0; i < sizeof(system) / sizeof(system[0]); i++)
+		if (stat(system[i], &st) == 0 && st.st_dev == it.st_dev && st.st_ino == it.st_ino)
+			return error_say(err, EPERM,
+					 "the worktree is the host's own %s, which the job could "
+					 "then write; change to a directory made for it",
+					 system[i]);
+	return 0;
+}
+
 int source_worktree(const struct sandbox_spec *spec, const struct ids *ids, struct source *out,
 		    struct error *err)
 {
 	struct source s = SOURCE_NONE;
-	struct stat st;
 	int fd, rc;
 
 	if (!spec->worktree_open && !spec->worktree) {
 		*out = s;
 		return 0;
 	}
-	if (spec->worktree_open) {
-		fd = fcntl(spec->worktree_fd, F_DUPFD_CLOEXEC, 3);
-		if (fd < 0)
-			return error_set(err, errno, "the worktree's descriptor");
-		if (fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode)) {
-			(void)close(fd);
-			return error_say(err, ENOTDIR, "the worktree's descriptor is no directory");
-		}
-	} else {
-		fd = open_worktree(spec->worktree, err);
-	}
+	fd = spec->worktree_open ? take_worktree(spec->worktree_fd, err)
+				 : open_worktree(spec->worktree, err);
 	if (fd < 0)
 		return fd;
+	rc = refuse_system(fd, err);
+	if (rc < 0) {
+		(void)close(fd);
+		return rc;
+	}
 	s.writable = true;
 	s.target = SANDBOX_WORKTREE;
 	rc = fill(&s, fd, ids, "the worktree", err);

@@ -402,6 +402,18 @@ static void roots_worktree_gets_no_setuid_files(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+static void the_host_itself_is_no_worktree(void **state)
+{
+	static const char *const host[] = {"/", "/etc", "/usr", "/var"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(host) / sizeof(host[0]); i++) {
+		job_run((struct sandbox_spec){.worktree = host[i]}, "echo ran", &job);
+		assert_verdict(&job, SANDBOX_ERRORED);
+		assert_non_null(strstr(job.outcome.reason, "the host's own"));
+	}
+}
+
 static void a_worktree_that_is_a_link_is_refused(void **state)
 {
 	(void)state;
@@ -551,6 +563,7 @@ int main(void)
 		cmocka_unit_test(a_missing_command_is_127_and_no_fault_of_the_box),
 		cmocka_unit_test(a_worktree_is_written_as_its_owner),
 		cmocka_unit_test(roots_worktree_gets_no_setuid_files),
+		cmocka_unit_test(the_host_itself_is_no_worktree),
 		cmocka_unit_test(a_worktree_that_is_a_link_is_refused),
 		cmocka_unit_test(binds_show_and_hide),
 		cmocka_unit_test(a_frozen_job_stands_still_and_goes_on),
