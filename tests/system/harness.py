@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -190,6 +191,17 @@ class Daemon:
         kill([self.pid] if self.is_alive() else [])
         self.process.wait()
         wait_until(lambda: not self._kill_marked(), f"{self.name} is gone")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def is_served(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def user_command(user):

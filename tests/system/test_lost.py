@@ -235,6 +235,27 @@ class LostDispatcher(SystemTest):
             passed = [a for job in jobs for a in job["attempts"] if a["verdict"] == "passed"]
             self.assertEqual((len(jobs), len(passed)), (1, 1), jobs)
 
+    def test_whatever_is_killed_each_commit_has_one_verdict(self):
+        """Dispatcher, observer and the runners' main processes die in turn, by dice, while commits come in."""
+        parts = [self.lab.dispatcher(), self.lab.observer(self.repository), self.lab.runner("one"),
+                 self.lab.runner("two")]
+        dice = random.Random(2026)
+        commits = []
+        for _ in range(12):
+            commits += self.many(8)
+            self.repository.push()
+            victim = dice.choice(parts)
+            share = dice.randrange(len(commits))
+            wait_until(lambda: self.progress().get("passed", 0) >= share, lambda: f"{share}: {self.progress()}", 60)
+            victim.kill_main()
+            victim.start()
+        runs = self.each_has_one_verdict(commits, 120)
+        for run in runs:
+            attempts = [a for job in jobs_of(self.lab.show(run["id"])) for a in job["attempts"]]
+            # What was on the wire when a runner died is given away; what it had accepted it goes on with.
+            ran = [a["verdict"] for a in attempts if a["verdict"] not in ("lost", "declined")]
+            self.assertEqual(ran, ["passed"], attempts)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -5,7 +5,7 @@ import struct
 import unittest
 
 import wire
-from harness import GATE, SystemTest, job_of, needs_root, wait_until
+from harness import GATE, SystemTest, free_port, job_of, needs_root, wait_until
 
 STRANGER = 54_321  # a uid that has no account
 
@@ -13,12 +13,6 @@ STRANGER = 54_321  # a uid that has no account
 def runner_info(incarnation=b"i" * 16, held=(), slots=1, labels=("linux",)):
     capacity = {"slots": slots, "cpu_milli": 1000, "memory": 1 << 30, "tasks": 100}
     return {"incarnation": incarnation, "labels": list(labels), "capacity": capacity, "held": list(held)}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Strangers(SystemTest):

@@ -1,7 +1,7 @@
 """The way of a commit: what is pushed is tested, once, in order, whatever happens to the branches."""
 import unittest
 
-from harness import GATE, SystemTest, job_of, jobs_of, wait_until
+from harness import GATE, SystemTest, free_port, is_served, job_of, jobs_of, wait_until
 from repository import EXECUTABLE, git, job_file
 
 PASS = job_file(test="true")
@@ -121,6 +121,23 @@ class Way(SystemTest):
         one, two = self.repository.run("true"), other.run("exit 1")
         self.assertEqual(self.assert_verdict(self.lab.verdict_of(one), "passed")["name"], "sample")
         self.assertEqual(self.assert_verdict(self.lab.verdict_of(two), "failed")["name"], "other")
+
+    def test_a_remote_repository_is_polled_and_mirrored(self):
+        port = free_port()
+        url = f"git://127.0.0.1:{port}/sample.git"
+        self.lab.start("git-daemon", "/usr/bin/git", [
+            "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1", f"--port={port}",
+            f"--base-path={self.repository.path.parent}", str(self.repository.path.parent)], ready=False)
+        wait_until(lambda: is_served(port), "git daemon serves")
+        self.repository.run("true")
+        self.lab.dispatcher()
+        self.lab.runner()
+        self.lab.observer(url, poll="200ms")
+        commits = self.repository.commits([{".cupel.yml": PASS, "n": str(i)} for i in range(3)])
+        self.repository.push()
+        for commit in commits:
+            run = self.assert_verdict(self.lab.verdict_of(commit), "passed")
+            self.assertEqual(run["repository"], url)
 
 
 class Jobs(SystemTest):
