@@ -133,7 +133,7 @@ static json_t *message_json(const ProtobufCMessage *m)
 
 		(void)json_object_set_new(
 			object, "cpu_ms",
-			json_integer((json_int_t)(u->cpu_user_ms + u->cpu_system_ms)));
+			json_integer((json_int_t)u->cpu_user_ms + (json_int_t)u->cpu_system_ms));
 	}
 	return object;
 }

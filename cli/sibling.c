@@ -54,12 +54,12 @@ int sibling_become(const char *program, const char *first, int argc, char *const
 		   struct error *err)
 {
 	char path[PATH_MAX];
-	owned_str *memory = calloc((size_t)argc + 3, sizeof(char *));
-	char **words = (char **)(void *)memory;
 	int rc = sibling_find(program, path, err), at = 0;
+	char **words;
 
 	if (rc < 0)
 		return rc;
+	words = calloc((size_t)argc + 3, sizeof(*words));
 	if (!words)
 		return error_set(err, ENOMEM, "start %s", program);
 	words[at++] = (char *)program; /* execv() reads only */
@@ -69,5 +69,7 @@ int sibling_become(const char *program, const char *first, int argc, char *const
 		words[at++] = argv[i];
 	(void)signal(SIGPIPE, SIG_DFL); /* we had it ignored, which exec would keep */
 	(void)execv(path, words);       /* returns only if it fails */
-	return error_set(err, errno, "start %s", path);
+	rc = error_set(err, errno, "start %s", path);
+	free(words);
+	return rc;
 }

@@ -2,6 +2,7 @@
 
 #include "cli/repository.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 struct values {
@@ -65,6 +66,7 @@ static int run(struct cli *cli, void *values)
 	    repository_find(cli_word(cli, 0), &r, &err) < 0 ||
 	    submit(c, v, &r, cli_word(cli, 1), &answer, &err) < 0)
 		return cli_fail(cli, &err);
+	assert(answer);             /* submit() went well */
 	if (!v->wait || !cli->json) /* with both, it is one object that is printed: the run */
 		status = tell(cli, answer);
 	if (v->wait && status == 0)

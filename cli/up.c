@@ -284,9 +284,11 @@ static int run(struct cli *cli, void *values)
 	struct error err = {0};
 	int rc = up_words_make(cli, words, &err);
 
+	if (rc == 0) {
+		lock = lock_state(words->state, &err);
+		rc = lock < 0 ? lock : 0;
+	}
 	if (rc == 0)
-		rc = lock = lock_state(words->state, &err);
-	if (rc >= 0)
 		rc = serve(cli, words, &err);
 	up_words_done(words);
 	if (rc >= 0)

@@ -92,7 +92,7 @@ int wait_for_run(struct cli *cli, struct client *c, uint64_t run)
 	if (tick)
 		event_free(tick);
 	(void)terminal_write(&cli->err, "", 0); /* takes the live line back */
-	status = rc < 0 ? cli_fail(cli, &err) : tell(cli, w.run);
+	status = rc == 0 && w.run ? tell(cli, w.run) : cli_fail(cli, &err);
 	message_free(w.run ? &w.run->base : NULL);
 	return status;
 }

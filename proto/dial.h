@@ -7,8 +7,8 @@
 struct dial;
 
 struct dial_callbacks {
-	/* Fills the hello before each attempt (role, name, software are set already). What it points
-	 * to is borrowed until the next call. NULL is fine. */
+	/* Fills the hello before each attempt (role, name, software are set already). What it
+	 * points to is borrowed until the next call. NULL is fine. */
 	void (*hello)(void *context, Cupel__Hello *hello);
 	/* The dispatcher said welcome. */
 	void (*up)(void *context, const Cupel__Welcome *welcome);
@@ -24,10 +24,10 @@ struct dial_options {
 	struct link_address address;
 	const struct link_token *token; /* NULL for unix sockets; borrowed */
 	Cupel__Role role;
-	const char *name;     /* borrowed */
-	const char *software; /* borrowed */
+	const char *name;                    /* borrowed */
+	const char *software;                /* borrowed */
 	uint64_t retry_min_ms, retry_max_ms; /* 0: 100 and 10,000; doubled each time, with jitter */
-	bool once; /* one attempt; `down` is then the end: for commands */
+	bool once;                           /* one attempt; `down` is then the end: for commands */
 };
 
 int dial_new(struct event_base *base, const struct dial_options *options,

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define FRAME_HEAD 8
+#define FRAME_HEAD        8
 #define FRAME_PAYLOAD_MAX ((size_t)1 << 20)
 
 #define PROTOCOL_MIN 1
@@ -88,13 +88,14 @@ ssize_t frame_whole_length(const uint8_t *bytes, size_t length);
 /* Writes a head of FRAME_HEAD bytes for a payload of `length` <= FRAME_PAYLOAD_MAX. */
 void frame_head(uint8_t *out, uint8_t type, size_t length);
 
-/* The fixed head before the bytes of a FRAME_LOG: job (8 bytes), epoch (4), offset (8), big-endian. */
+/* The fixed head before the bytes of a FRAME_LOG: job (8 bytes), epoch (4), offset (8), big-endian.
+ */
 struct log_head {
 	uint64_t job;
 	uint32_t epoch;
 	uint64_t offset;
 };
-#define LOG_HEAD 20
+#define LOG_HEAD      20
 #define LOG_BYTES_MAX ((size_t)256 << 10) /* in one frame: small enough to interleave well */
 
 /* -EBADMSG when the payload is shorter than the head. `bytes` is borrowed. */

@@ -336,7 +336,7 @@ static void deliver(struct link *l)
  */
 static int make_room(struct link *l)
 {
-	ssize_t whole = frame_whole_length(l->in, l->in_length);
+	ssize_t whole = l->in ? frame_whole_length(l->in, l->in_length) : 0;
 	size_t size = 2 * l->in_length;
 	uint8_t *in;
 

@@ -1,6 +1,6 @@
 /* link.h - one connection that carries frames: a unix socket on one box, TLS 1.3 with a pre-shared
- * key between boxes (RFC 8446 section 4.2.11, external PSK with (EC)DHE). On libevent; everything is
- * called from the loop of the event_base that it was made with. */
+ * key between boxes (RFC 8446 section 4.2.11, external PSK with (EC)DHE). On libevent; everything
+ * is called from the loop of the event_base that it was made with. */
 #pragma once
 
 #include "base/error.h"
@@ -40,7 +40,7 @@ struct link;
 
 /* Who is at the other end, as proven by kernel or key; never by its own word. */
 struct link_peer {
-	bool local;     /* over a unix socket: `uid` is the peer's */
+	bool local; /* over a unix socket: `uid` is the peer's */
 	uid_t uid;
 	pid_t pid;
 	char name[MESSAGE_NAME_MAX + 1]; /* over TLS: the token's name */
@@ -76,7 +76,8 @@ struct link_listen {
 	 * known: over TLS the handshake is done. On false the link is freed by the listener. */
 	bool (*accept)(void *context, struct link *link);
 	/* TLS: finds a peer's secret and role by its name. False: not known. */
-	bool (*find)(void *context, const char *name, uint8_t secret[LINK_SECRET], Cupel__Role *role);
+	bool (*find)(void *context, const char *name, uint8_t secret[LINK_SECRET],
+		     Cupel__Role *role);
 	void *context;
 };
 

@@ -19,8 +19,8 @@ enum link_phase {
 	LINK_SHAKING, /* TLS handshake */
 	LINK_OPEN,
 	LINK_FINISHING, /* writes what is queued */
-	LINK_LEAVING,	/* has shut its side, waits for the peer to do the same */
-	LINK_OVER,	/* `closed` is due or done */
+	LINK_LEAVING,   /* has shut its side, waits for the peer to do the same */
+	LINK_OVER,      /* `closed` is due or done */
 };
 
 struct link {
@@ -43,19 +43,19 @@ struct link {
 	size_t low; /* LINK_LOW, or as its owner wants */
 
 	bool paused;
-	bool high;	/* `low` or more was queued: `drained` is due */
-	bool mute;	/* writing has failed; what the peer said before may still be read */
-	bool ended;	/* the peer's side has ended */
-	bool told;	/* `closed` was called */
-	bool freed;	/* by its owner */
-	unsigned busy;	/* calls on the stack that still need the memory */
+	bool high;     /* `low` or more was queued: `drained` is due */
+	bool mute;     /* writing has failed; what the peer said before may still be read */
+	bool ended;    /* the peer's side has ended */
+	bool told;     /* `closed` was called */
+	bool freed;    /* by its owner */
+	unsigned busy; /* calls on the stack that still need the memory */
 	int code;
 	char reason[320];
 
-	char *from; /* the peer's address, while it shakes hands */
+	char *from;                     /* the peer's address, while it shakes hands */
 	struct link_listener *listener; /* while it shakes hands: nobody else knows it yet */
-	TAILQ_ENTRY(link) entry;	/* of the listener's */
-	struct dialling *dialling;	/* while it connects over TCP */
+	TAILQ_ENTRY(link) entry;        /* of the listener's */
+	struct dialling *dialling;      /* while it connects over TCP */
 };
 
 struct link *link_new(struct event_base *base);

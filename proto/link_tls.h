@@ -4,7 +4,7 @@
 
 #include "proto/link.h"
 
-struct link_tls;	/* one connection */
+struct link_tls;        /* one connection */
 struct link_tls_server; /* what all connections of a listener share */
 
 /* `how` and its context outlive the server. */

@@ -184,6 +184,7 @@ int main(void)
 	};
 
 	if (unshare(CLONE_NEWNS) == 0)
-		(void)mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL); /* else the mounts fail */
+		(void)mount("none", "/", "none", MS_REC | MS_PRIVATE,
+			    NULL); /* else the mounts fail */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
