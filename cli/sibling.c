@@ -1,9 +1,8 @@
 #include "cli/sibling.h"
 
-#include "base/owned.h"
-
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_program(const char *path)

@@ -2,6 +2,7 @@
 
 #include "base/owned.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -33,10 +34,12 @@ static int compare(const void *one, const void *other, void *head)
 static int add(struct moves *m, const struct ref *from, const struct ref *to)
 {
 	struct move *move = &m->items[m->count];
+	const struct ref *either = to ? to : from;
 
+	assert(either);
 	if (from && to && oid_equal(&from->id, &to->id))
 		return 0;
-	*move = (struct move){.ref = strdup(to ? to->name : from->name)};
+	*move = (struct move){.ref = strdup(either->name)};
 	if (!move->ref)
 		return -ENOMEM;
 	if (from)

@@ -9,6 +9,7 @@
 #include "observer/sender.h"
 #include "observer/watch.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -225,13 +226,15 @@ static int resolve_url(struct observer *o, const char *place, char location[PATH
 static int check_twin(const struct observer *o, const char *place, const char *common,
 		      struct error *err)
 {
-	for (size_t i = 0; i < o->count; i++)
+	for (size_t i = 0; i < o->count; i++) {
+		assert(o->common[i]); /* counted when it was given */
 		if (strcmp(o->common[i], common) == 0)
 			return error_say(
 				err, EEXIST,
 				"repository %.150s is given twice: it is the same as %.150s: name it "
 				"once",
 				place, repository_location(o->repositories[i]));
+	}
 	return 0;
 }
 
@@ -244,8 +247,10 @@ static int add_repository(struct observer *o, const struct watched *w, struct er
 	int rc = remote_is_url(w->place) ? resolve_url(o, w->place, location, &common, mirror, err)
 					 : resolve_path(w->place, location, &common, err);
 
-	if (rc == 0)
-		rc = check_twin(o, w->place, common, err);
+	if (rc < 0)
+		return rc;
+	assert(common); /* resolved */
+	rc = check_twin(o, w->place, common, err);
 	if (rc < 0)
 		return rc;
 	default_name(location, name, sizeof(name));
