@@ -168,6 +168,7 @@ BENCH := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/bench_*.
 $(BENCH): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(foreach f,runner dispatcher observer sandbox proto base,$(LIB_$(f)))
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(PACKAGES) </dev/null)
+bench-programs: $(BENCH)
 bench: all $(BENCH) ## figures
 	@CUPEL_BIN=$(O)/bin tests/bench/run $(BENCH)
 
@@ -210,7 +211,7 @@ help:
 clean: ## remove build/
 	rm -rf build
 .PHONY: all unit-tests unit valgrind asan coverage coverage-sum fuzz-programs fuzz fuzz-build fuzz-run \
-	system hostile bench format format-check print-layers layers lint lint-cppcheck check install help clean
+	system hostile bench bench-programs format format-check print-layers layers lint lint-cppcheck check install help clean
 
 # --- libcupel-sandbox: the sandbox for other C programs, static and shared, with a pkg-config file ---
 LIBSANDBOX := $(O)/lib/libcupel-sandbox

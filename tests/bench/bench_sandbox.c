@@ -45,7 +45,7 @@ static int64_t launch_own(bool limits, int network)
 
 static int64_t spawn(const char *const *argv)
 {
-	static char *const env[] = {"PATH=/usr/bin:/bin", NULL};
+	static char *const env[] = {(char *)"PATH=/usr/bin:/bin", NULL};
 	int64_t start = clock_boot_us();
 	pid_t pid;
 	int status;
