@@ -474,7 +474,7 @@ void queue_why(const struct queue *q, const struct runners *all, uint64_t job, i
 	{
 		connected += r->session != NULL;
 		draining += r->session && r->draining && fits(b, r);
-		if (!takes_jobs(r) || !fits(b, r))
+		if (!takes_jobs(r) || (!fits(b, r) && !refusal_of(b, r, now_ms)))
 			continue;
 		if (++named <= WHY_RUNNERS)
 			say_about(b, w, r, now_ms, out);

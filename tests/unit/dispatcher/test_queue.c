@@ -200,6 +200,7 @@ static void never_means_until_the_next_hello(void **state)
 	queue_declined(&q, 1, a, true, "no network: host here", 1000);
 	queue_reopen(&q, a, false);
 	assert_int_equal(next(NULL), 0);
+	assert_string_equal(why(1), "a declined: no network: host here");
 	queue_reopen(&q, a, true);
 	assert_int_equal(next(NULL), 1);
 }
