@@ -123,8 +123,11 @@ static void explain(const struct sandbox_outcome *outcome)
 {
 	bool own_failure = outcome->exit_code >= 0 && !outcome->limit;
 
-	if (outcome->verdict != SANDBOX_PASSED && !own_failure)
+	if (outcome->verdict == SANDBOX_ERRORED)
 		(void)fprintf(stderr, "cupel-sandbox: %s\n", outcome->reason);
+	else if (outcome->verdict != SANDBOX_PASSED && !own_failure)
+		(void)fprintf(stderr, "cupel-sandbox: %s: %s\n",
+			      outcome_verdict_name(outcome->verdict), outcome->reason);
 }
 
 static int run_command(struct options *o)

@@ -61,7 +61,7 @@ static void judge_memory(const struct ending *e, const struct sandbox_limits *li
 	char limit[32], peak[32];
 
 	killed(out, "memory");
-	say(out, "killed: over the memory limit of %s (peak %s)%s%s", size(limits->memory, limit),
+	say(out, "over the memory limit of %s (peak %s)%s%s", size(limits->memory, limit),
 	    size(out->usage.memory_peak, peak), e->victim ? ", in process " : "",
 	    e->victim ? e->victim : "");
 }
@@ -74,34 +74,32 @@ static void judge_cause(const struct ending *e, const struct sandbox_limits *lim
 	switch (e->cause) {
 	case CAUSE_WALL:
 		timed_out(out, "wall");
-		say(out, "timed out: still running after the wall time limit of %s",
+		say(out, "still running after the wall time limit of %s",
 		    duration(limits->wall_ms, a));
 		break;
 	case CAUSE_IDLE:
 		timed_out(out, "idle");
-		say(out, "timed out: no output for %s (the idle limit)",
-		    duration(limits->idle_ms, a));
+		say(out, "no output for %s (the idle limit)", duration(limits->idle_ms, a));
 		break;
 	case CAUSE_CPU_TIME:
 		killed(out, "cpu_time");
 		out->shell_status = STATUS_TIME; /* a time limit, though the program's own doing */
-		say(out, "killed: used %s of processor time, the limit is %s",
+		say(out, "used %s of processor time, the limit is %s",
 		    duration(out->usage.cpu_user_ms + out->usage.cpu_system_ms, a),
 		    duration(limits->cpu_time_ms, b));
 		break;
 	case CAUSE_OUTPUT:
 		killed(out, "output");
-		say(out, "killed: printed more than the output limit of %s",
-		    size(limits->output, a));
+		say(out, "printed more than the output limit of %s", size(limits->output, a));
 		break;
 	case CAUSE_DISK:
 		killed(out, "disk");
-		say(out, "killed: wrote more than the disk limit of %s", size(limits->disk, a));
+		say(out, "wrote more than the disk limit of %s", size(limits->disk, a));
 		break;
 	case CAUSE_CANCELLED:
 		out->verdict = SANDBOX_CANCELLED;
 		out->shell_status = STATUS_LIMIT;
-		say(out, "cancelled: %s", e->reason ? e->reason : "by the caller");
+		say(out, "%s", e->reason ? e->reason : "the caller ended it");
 		break;
 	default:
 		out->verdict = SANDBOX_ERRORED;
@@ -119,8 +117,7 @@ static bool judge_tasks(const struct ending *e, const struct sandbox_limits *lim
 	if (!limits->tasks || !e->counts.tasks_refused)
 		return false;
 	killed(out, "tasks");
-	say(out,
-	    "killed by the task limit of %llu: %llu times a fork was refused, then the program %s",
+	say(out, "over the task limit of %llu: a fork was refused %llu times, then the program %s",
 	    (unsigned long long)limits->tasks, (unsigned long long)e->counts.tasks_refused, how);
 	return true;
 }
@@ -134,7 +131,7 @@ static bool judge_disk(const struct sandbox_limits *limits, struct sandbox_outco
 	if (!limits->disk || out->usage.disk_peak + DISK_NEARLY_FULL < limits->disk)
 		return false;
 	killed(out, "disk");
-	say(out, "killed by the disk limit of %s (%s in use): the program %s",
+	say(out, "up against the disk limit of %s (%s in use), the program %s",
 	    size(limits->disk, limit), size(out->usage.disk_peak, peak), how);
 	return true;
 }
@@ -159,8 +156,7 @@ static void judge_status(const struct ending *e, const struct sandbox_limits *li
 	if (out->verdict == SANDBOX_FAILED &&
 	    (judge_tasks(e, limits, out, how) || judge_disk(limits, out, how)))
 		return;
-	say(out, "%s: %s %s", out->verdict == SANDBOX_PASSED ? "passed" : "failed",
-	    e->command ? e->command : "the program", how);
+	say(out, "%s %s", e->command ? e->command : "the program", how);
 }
 
 static void judge_failure(const struct ending *e, struct sandbox_outcome *out)

@@ -144,7 +144,7 @@ struct sandbox_denied {
 
 struct sandbox_outcome {
 	enum sandbox_verdict verdict;
-	char reason[400];  /* a sentence that a person can act on */
+	char reason[400];  /* a sentence that a person can act on, to stand behind the verdict */
 	int exit_code;     /* -1 unless it exited */
 	int signal;        /* that ended it, 0 when none */
 	const char *limit; /* static: "memory", "tasks", "cpu_time", "wall", "idle", "output",

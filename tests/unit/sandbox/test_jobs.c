@@ -526,7 +526,7 @@ static void a_cancelled_job_says_by_whom(void **state)
 	}
 	sandbox_outcome(s, &o);
 	assert_int_equal(o.verdict, SANDBOX_CANCELLED);
-	assert_string_equal(o.reason, "cancelled: superseded by run 7");
+	assert_string_equal(o.reason, "superseded by run 7");
 	sandbox_free(s);
 }
 
