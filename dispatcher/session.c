@@ -290,8 +290,10 @@ static void on_closed(void *context, struct link *link, const char *reason)
 {
 	struct session *s = context;
 
-	(void)link;
-	log_debug("%s: %s", who(s), reason);
+	if (link_error(link) == EMSGSIZE || link_error(link) == EBADMSG)
+		log_warning("%s: %s", who(s), reason);
+	else
+		log_debug("%s: %s", who(s), reason);
 	turn_wanted(s->d);
 	session_free(s);
 }

@@ -74,7 +74,10 @@ class Strangers(SystemTest):
         peer.hello("reader")
         peer.send_bytes(struct.pack(">IBBH", (1 << 20) + 1, wire.TYPES["LIST"], 0, 0))
         self.refused(peer)
+        peer.close()
         self.assert_undisturbed(run)
+        wait_until(lambda: "1048577 bytes is over the limit" in self.dispatcher.log(), "the log names it")
+        self.assertEqual(self.dispatcher.log().count("over the limit"), 1)
 
     def test_a_version_that_nobody_speaks_is_refused_in_words(self):
         peer = self.peer()
