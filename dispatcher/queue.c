@@ -170,14 +170,18 @@ static uint64_t hash_of(const char *text)
 	return h;
 }
 
+/* All that a runner may judge a job by: jobs whose wishes are the same share one refusal. */
 static int write_wish(const Cupel__JobSpec *spec, struct buffer *wish, struct buffer *labels)
 {
 	const Cupel__Limits none = CUPEL__LIMITS__INIT;
 	const Cupel__Limits *l = spec && spec->limits ? spec->limits : &none;
-	int rc =
-		buffer_printf(wish, "%s %d %" PRIu64 " %" PRIu32 " %" PRIu64, spec ? "job" : "plan",
-			      wants_host(spec), l->memory, l->cpu_milli, l->tasks);
+	const uint64_t judged[] = {l->memory, l->cpu_milli, l->tasks, l->cpu_time_ms,
+				   l->disk,   l->inodes,    l->files};
+	int rc = buffer_printf(wish, "%s %d %s", spec ? "job" : "plan", wants_host(spec),
+			       spec ? spec->profile : "");
 
+	for (size_t i = 0; rc == 0 && i < sizeof(judged) / sizeof(*judged); i++)
+		rc = buffer_printf(wish, " %" PRIu64, judged[i]);
 	for (size_t i = 0; rc == 0 && spec && i < spec->n_labels; i++) {
 		rc = buffer_printf(wish, "\n%s", spec->labels[i]);
 		if (rc == 0)

@@ -205,6 +205,29 @@ static void never_means_until_the_next_hello(void **state)
 	assert_int_equal(next(NULL), 1);
 }
 
+static void what_one_wish_was_refused_for_stops_no_other_job(void **state)
+{
+	Cupel__Limits limits[] = {CUPEL__LIMITS__INIT, CUPEL__LIMITS__INIT, CUPEL__LIMITS__INIT,
+				  CUPEL__LIMITS__INIT};
+	struct runner *a = runner("a", 4, NULL);
+
+	(void)state;
+	limits[0].disk = 1;
+	limits[1].inodes = 1;
+	limits[2].cpu_time_ms = 1;
+	limits[3].files = 1;
+	for (uint64_t id = 1; id <= 4; id++) {
+		Cupel__JobSpec spec = CUPEL__JOB_SPEC__INIT;
+
+		spec.limits = &limits[id - 1];
+		assert_int_equal(queue_put(&q, id, 1, &spec, false, NULL), 0);
+		queue_declined(&q, id, a, true, "that limit can't be held here", 1000);
+	}
+	put_job(5, NULL, false, NULL);
+	assert_int_equal(next(NULL), 5);
+	assert_int_equal(next(NULL), 0);
+}
+
 static void a_refusal_wears_off(void **state)
 {
 	struct runner *a = runner("a", 4, NULL), *on;
@@ -316,6 +339,7 @@ int main(void)
 		test(where_there_is_no_other_the_same_runner_gets_it_again),
 		test(a_refusal_holds_until_something_is_freed),
 		test(never_means_until_the_next_hello),
+		test(what_one_wish_was_refused_for_stops_no_other_job),
 		test(a_refusal_wears_off),
 		test(draining_and_pressure_keep_work_away_and_say_so),
 		test(dropped_jobs_are_gone),
