@@ -4,6 +4,7 @@
 #include "sandbox/sandbox.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* What a job has when neither job file nor owner says. */
 #define DEFAULT_WALL_MS (60ull * 60 * 1000)
@@ -11,9 +12,14 @@
 #define DEFAULT_OUTPUT  (64ull << 20)
 #define DEFAULT_TASKS   2048
 
-static const char *const remedy =
-	"run as root, or have the service manager delegate the cgroup (cupel-sandbox --check tells "
-	"more)";
+static const char *remedy_for(const char *limit)
+{
+	if (strcmp(limit, "disk") == 0)
+		return "its worktrees stand on a larger file system; put them (--work) on one no larger, "
+		       "such as a tmpfs of that size, or leave disk and inodes out";
+	return "run as root, or have the service manager delegate the cgroup (cupel-sandbox "
+	       "--check tells more)";
+}
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -109,7 +115,7 @@ enum ceiling_answer ceiling_grant(const Cupel__Limits *wish, const struct owner_
 	name = unheld(granted, can);
 	if (name) {
 		(void)error_say(reason, ENOTSUP, "this runner can't hold a limit of %s: %s", name,
-				remedy);
+				remedy_for(name));
 		return CEILING_NEVER;
 	}
 	if (taken->slots >= owner->slots) {
@@ -139,7 +145,7 @@ int ceiling_check(const struct owner_limits *owner, unsigned can, struct error *
 			err, ENOTSUP,
 			"a limit of %s was set, and nothing here can hold it: %s; or take the "
 			"limit back",
-			name, remedy);
+			name, remedy_for(name));
 	return 0;
 }
 

@@ -44,6 +44,23 @@ static const char *look_at_disk(struct runner *r, int dir, const char *what)
 	return r->pressure;
 }
 
+unsigned runner_can(const struct runner *r, const Cupel__Limits *wish)
+{
+	const Cupel__Limits *ceiling = &r->owner.ceiling;
+	uint64_t disk = wish && wish->disk ? wish->disk : ceiling->disk;
+	uint64_t inodes = wish && wish->inodes ? wish->inodes : ceiling->inodes;
+	struct statvfs fs;
+
+	if (ceiling->disk && ceiling->disk < disk)
+		disk = ceiling->disk;
+	if (ceiling->inodes && ceiling->inodes < inodes)
+		inodes = ceiling->inodes;
+	if (fstatvfs(r->work, &fs) < 0 || (disk && (uint64_t)fs.f_blocks * fs.f_frsize > disk) ||
+	    (inodes && (!fs.f_files || fs.f_files > inodes)))
+		return r->can;
+	return r->can | SANDBOX_CAN_DISK;
+}
+
 const char *runner_pressure(struct runner *r)
 {
 	const char *found;
@@ -318,7 +335,7 @@ static int set_up(struct runner *r, struct error *err)
 	int rc = open_state(r, err);
 
 	if (rc == 0)
-		rc = ceiling_check(&r->owner, r->can, err);
+		rc = ceiling_check(&r->owner, runner_can(r, NULL), err);
 	if (rc == 0 && getrandom(r->incarnation, sizeof(r->incarnation), 0) < 0)
 		rc = error_set(err, errno, "choose an incarnation");
 	if (rc == 0)

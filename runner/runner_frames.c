@@ -222,7 +222,8 @@ static enum ceiling_answer judge_job(struct runner *r, const Cupel__JobSpec *spe
 				"(--allow-network-host)");
 		return CEILING_NEVER;
 	}
-	return ceiling_grant(spec->limits, &r->owner, taken, r->can, granted, reason);
+	return ceiling_grant(spec->limits, &r->owner, taken, runner_can(r, spec->limits), granted,
+			     reason);
 }
 
 static enum ceiling_answer judge(struct runner *r, const Cupel__Assign *assign,

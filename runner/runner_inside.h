@@ -112,3 +112,7 @@ void runner_beat(struct runner *r);
 void runner_ended(struct runner *r);
 /* Looks at the disk; "" when all is well. */
 const char *runner_pressure(struct runner *r);
+
+/* Which limits can be held for such a job (SANDBOX_CAN_*): disk only where the worktrees stand on a
+ * file system that is no larger, which is what the sandbox asks for. `wish` may be NULL. */
+unsigned runner_can(const struct runner *r, const Cupel__Limits *wish);

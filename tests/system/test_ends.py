@@ -3,7 +3,7 @@ import os
 import unittest
 
 import wire
-from harness import FOREVER, GATE, SystemTest, job_of, jobs_of, wait_until
+from harness import FOREVER, GATE, SystemTest, job_of, jobs_of, needs_root, wait_until
 from repository import EXECUTABLE, git, job_file, limited
 
 KEEP_WRITING = "while :; do echo busy; sleep 0.05; done"
@@ -79,6 +79,23 @@ class Ends(SystemTest):
         self.assertIn("64", attempt["reason"])
         self.assertEqual(self.lab.cupel("wait", run["id"]).returncode, 4)
         self.assert_healthy()
+
+    def test_a_disk_limit_that_cannot_be_held_is_declined_and_stops_nobody_else(self):
+        self.repository.run("true", disk="1M")
+        asking = self.lab.submit(self.repository)
+        wait_until(lambda: "--work" in self.lab.cupel("why", asking).stdout, "the remedy is told")
+        self.assert_verdict(self.ended("true"), "passed")
+        self.lab.cupel("cancel", asking)
+
+    @needs_root
+    def test_over_its_disk_limit(self):
+        small = self.lab.mount_tmpfs("small", "8m")
+        self.lab.runner("small", work=small, labels="small")
+        self.repository.commit({".cupel.yml": job_file(test={
+            "run": "head -c 20000000 /dev/zero > big", "labels": "[small]", "limits": "{disk: 8M, wall: 30s}"})})
+        self.repository.push("main")
+        run = self.assert_verdict(self.lab.ended(self.lab.submit(self.repository)), "killed")
+        self.assertEqual(job_of(run)["attempts"][-1]["limit"], "disk")
 
     def test_over_its_output_limit(self):
         run = self.assert_verdict(self.ended("yes 'a: line' | head -c 3000000", output="1M"), "killed")
