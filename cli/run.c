@@ -13,7 +13,7 @@ static int run(struct cli *cli, void *values)
 
 const struct command command_run = {
 	.name = "run",
-	.synopsis = "[--json] [--job NAME] [--rev REV] [DIR]",
+	.synopsis = "[--json] [--job NAME] [--rev REV] [--allow-network-host] [DIR]",
 	.summary = "tests this working tree, or a commit, in the same sandbox; no server",
 	.passes = true,
 	.words_max = 1,

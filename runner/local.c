@@ -11,14 +11,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define EXIT_USAGE 2
+#define EXIT_USAGE 64 /* sysexits(3): never one of the verdicts */
 
 static const char lint_usage[] = "usage: cupel lint [--json] [DIR|FILE]\n"
 				 "Says what would run, and by which rule.\n";
 static const char run_usage[] =
-	"usage: cupel run [--json] [--job NAME] [--rev REVISION] [DIR]\n"
+	"usage: cupel run [--json] [--job NAME] [--rev REVISION] [--allow-network-host] [DIR]\n"
 	"Runs the jobs of a working directory as it is, or of a commit, in the sandbox; no server.\n"
-	"Exit status: 0 passed, 1 failed, 2 errored, 3 timed_out, 4 killed, 5 cancelled.\n";
+	"Exit status: 0 passed, 1 failed, 2 errored, 3 timed_out, 4 killed, 5 cancelled;\n"
+	"64 wrong usage, 66 no such job.\n";
 
 /* --- options
  * -------------------------------------------------------------------------------------- */
@@ -30,6 +31,7 @@ static int read_options(int argc, char **argv, const char *usage, struct local_o
 	static const struct option known[] = {{"json", no_argument, NULL, 'j'},
 					      {"job", required_argument, NULL, 'n'},
 					      {"rev", required_argument, NULL, 'r'},
+					      {"allow-network-host", no_argument, NULL, 'w'},
 					      {"help", no_argument, NULL, 'h'},
 					      {NULL, 0, NULL, 0}};
 	int option;
@@ -45,6 +47,9 @@ static int read_options(int argc, char **argv, const char *usage, struct local_o
 			break;
 		case 'r':
 			out->revision = optarg;
+			break;
+		case 'w':
+			out->network_host = true;
 			break;
 		case 'h':
 			(void)fputs(usage, stdout);

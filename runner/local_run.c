@@ -141,11 +141,16 @@ static int run_in_tree(struct session *s, const Cupel__JobSpec *spec, const Cupe
 	return rc;
 }
 
-static int grant(const Cupel__JobSpec *spec, Cupel__Limits *granted, struct error *err)
+static int grant(const struct session *s, const Cupel__JobSpec *spec, Cupel__Limits *granted,
+		 struct error *err)
 {
 	static const struct taken nothing;
-	struct owner_limits owner = {.slots = 1, .network_host = true};
+	struct owner_limits owner = {.slots = 1};
 
+	if (strcmp(spec->network, "host") == 0 && !s->options->network_host)
+		return error_say(err, EPERM,
+				 "it asks for the host's network (network: host); allow that with "
+				 "--allow-network-host");
 	cupel__limits__init(&owner.ceiling);
 	return ceiling_grant(spec->limits, &owner, &nothing, sandbox_can(), granted, err) ==
 			       CEILING_GRANTED
@@ -160,7 +165,7 @@ static Cupel__Verdict run_job(struct session *s, const Cupel__JobSpec *spec)
 	struct error err = {0}, later = {0};
 	Cupel__Limits granted;
 	Cupel__Verdict verdict;
-	int rc = grant(spec, &granted, &err);
+	int rc = grant(s, spec, &granted, &err);
 
 	if (geteuid() == 0)
 		launch_ids((uint32_t)getpid(), 0, &box.id_base, &box.id_count);
@@ -274,6 +279,8 @@ static int find_jobs(struct session *s)
 	return rc < 0 ? rc : plan_jobs(s->git, &s->commit, &s->jobs, s->err);
 }
 
+#define EXIT_NO_SUCH_JOB 66 /* sysexits(3): never one of the verdicts */
+
 static int check_wanted(struct session *s)
 {
 	for (size_t i = 0; i < s->jobs->count; i++)
@@ -300,8 +307,8 @@ static int run_all(struct session *s)
 {
 	int rc = find_jobs(s);
 
-	if (rc == 0)
-		rc = check_wanted(s);
+	if (rc == 0 && check_wanted(s) < 0)
+		return EXIT_NO_SUCH_JOB;
 	if (rc == 0)
 		rc = make_folder(s);
 	if (rc < 0)

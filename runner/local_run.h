@@ -10,6 +10,7 @@ struct local_options {
 	const char *job;      /* NULL: all */
 	const char *revision; /* NULL: the working directory as it is */
 	const char *path;
+	bool network_host; /* jobs may ask for the host's network */
 };
 
 /* The exit status; `err` is set when there was more to say than verdicts. */

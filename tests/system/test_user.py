@@ -1,5 +1,6 @@
 """Everything on one box with `cupel up`, as root and as an ordinary user."""
 import json
+import os
 import signal
 import subprocess
 import unittest
@@ -99,6 +100,25 @@ class Up(SystemTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("fine", done.stdout)
         self.assertEqual(self.lab.cupel("run", "--job", "bad", repository.staging).returncode, 1)
+
+    def test_run_gives_the_hosts_network_only_when_told(self):
+        folder = self.lab.folder / "project"
+        folder.mkdir()
+        (folder / ".cupel.yml").write_text("jobs:\n  net:\n    network: host\n    run: readlink /proc/self/ns/net\n")
+        done = self.lab.cupel("run", folder)
+        self.assertEqual(done.returncode, 2, done.stdout)
+        self.assertIn("--allow-network-host", done.stderr)
+        done = self.lab.cupel("run", "--allow-network-host", folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(os.readlink("/proc/self/ns/net"), done.stdout)
+
+    def test_run_used_wrongly_looks_like_no_verdict(self):
+        folder = self.lab.folder / "project"
+        folder.mkdir()
+        (folder / "Makefile").write_text("check:\n\ttrue\n")
+        self.assertEqual(self.lab.cupel("run", "--bogus", folder).returncode, 64)
+        self.assertEqual(self.lab.cupel("lint", "--bogus", folder).returncode, 64)
+        self.assertEqual(self.lab.cupel("run", "--job", "nope", folder).returncode, 66)
 
     def test_lint_says_what_would_run(self):
         folder = self.lab.folder / "project"
