@@ -81,8 +81,9 @@ const struct command command_submit = {
 	.summary = "tests a commit now; prints the run's number",
 	.details =
 		"REPO is a path or a URL that the runners can read; without it, the repository around the\n"
-		"current directory. REV is what `git rev-parse` understands, HEAD without it. What isn't\n"
-		"committed isn't tested: for that there is `cupel run`.",
+		"current directory. REV is a branch, a tag or a commit's id, HEAD without it; a runner looks\n"
+		"it up, so the verdict tells when there is none. What isn't committed isn't tested: for that\n"
+		"there is `cupel run`.",
 	.options = rows,
 	.options_count = sizeof(rows) / sizeof(rows[0]),
 	.values_size = sizeof(struct values),
