@@ -1,18 +1,14 @@
 #include "proto/link_inside.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 /* Read at once beyond the frame that is being read. With the frame, what one peer can make us hold.
  */
 #define READ_AHEAD ((size_t)64 << 10)
-#define READ_TURNS 32                /* then others have their turn */
-#define WRITE_TURN ((size_t)1 << 20) /* likewise */
-#define RECORD_MAX 16384             /* of TLS */
+#define READ_TURNS 32 /* then others have their turn */
 
 /* --- life --------------------------------------------------------------------------------------
  */
@@ -165,107 +161,9 @@ static ssize_t read_some(struct link *l, void *bytes, size_t length)
 	return n < 0 ? -(errno == EINTR ? EAGAIN : errno) : n;
 }
 
-static ssize_t write_plain(struct link *l)
-{
-	struct evbuffer_iovec pieces[32];
-	int count = evbuffer_peek(l->out, (ev_ssize_t)WRITE_TURN, NULL, pieces, 32);
-	struct msghdr m = {.msg_iov = (struct iovec *)pieces,
-			   .msg_iovlen = (size_t)(count < 32 ? count : 32)};
-	ssize_t n = sendmsg(l->fd, &m, MSG_NOSIGNAL);
-
-	return n < 0 ? -(errno == EINTR ? EAGAIN : errno) : n;
-}
-
-static ssize_t write_tls(struct link *l)
-{
-	size_t length = evbuffer_get_length(l->out);
-	const void *bytes;
-
-	/* A record holds several small frames; of large ones this copies no more than their ends.
-	 */
-	length = length < RECORD_MAX ? length : RECORD_MAX;
-	bytes = evbuffer_pullup(l->out, (ev_ssize_t)length);
-	return bytes ? link_tls_write(l->tls, bytes, length) : -ENOMEM;
-}
-
 static bool pending(const struct link *l)
 {
 	return l->tls && link_tls_pending(l->tls);
-}
-
-static void want_write(struct link *l)
-{
-	(void)event_add(&l->writable, NULL); /* fails only without memory: the deadlines end it */
-}
-
-/* --- writing -----------------------------------------------------------------------------------
- */
-
-/* Both directions end in order: a close with unread bytes would reset the connection, and the last
- * words with it. */
-static void leave(struct link *l)
-{
-	if (l->ended || l->mute) {
-		link_over(l, 0, "closed");
-		return;
-	}
-	if (l->tls)
-		link_tls_goodbye(l->tls);
-	if (shutdown(l->fd, SHUT_WR) < 0) {
-		link_over(l, 0, "closed");
-		return;
-	}
-	l->phase = LINK_LEAVING;
-	l->in_length = 0;
-	(void)event_add(&l->readable, NULL); /* as in want_write() */
-}
-
-static void write_failed(struct link *l, int code)
-{
-	/* The peer may have said why before it went: read on until its end. */
-	if (code != EPIPE && code != ECONNRESET) {
-		link_over(l, code, "the connection broke: %s", strerror(code));
-		return;
-	}
-	l->mute = true;
-	(void)evbuffer_drain(l->out, evbuffer_get_length(l->out));
-	if (l->paused || l->phase != LINK_OPEN)
-		link_over(l, code, "the peer closed the connection");
-}
-
-/* What is queued has become less. */
-static void after_write(struct link *l)
-{
-	if (l->phase == LINK_FINISHING && !evbuffer_get_length(l->out)) {
-		leave(l);
-		return;
-	}
-	if (!l->high || evbuffer_get_length(l->out) >= l->low)
-		return;
-	l->high = false;
-	if (l->phase == LINK_OPEN && l->callbacks.drained)
-		l->callbacks.drained(l->context, l);
-}
-
-static void flush(struct link *l)
-{
-	size_t written = 0;
-
-	while (evbuffer_get_length(l->out) && written < WRITE_TURN) {
-		ssize_t n = l->tls ? write_tls(l) : write_plain(l);
-
-		if (n == -EAGAIN)
-			break;
-		if (n < 0) {
-			write_failed(l, (int)-n);
-			return;
-		}
-		(void)evbuffer_drain(l->out, (size_t)n); /* it is that long */
-		written += (size_t)n;
-	}
-	if (evbuffer_get_length(l->out))
-		want_write(l);
-	after_write(l);
 }
 
 /* --- reading -----------------------------------------------------------------------------------
@@ -368,7 +266,7 @@ static bool read_and_deliver(struct link *l)
 	n = read_some(l, l->in + l->in_length, room);
 	if (n == -EAGAIN) {
 		if (l->tls && link_tls_wants_write(l->tls))
-			want_write(l);
+			link_want_write(l);
 		return false;
 	}
 	if (n < 0) {
@@ -410,7 +308,7 @@ static void opened(struct link *l)
 {
 	event_del(&l->deadline);
 	l->phase = LINK_OPEN;
-	(void)event_add(&l->readable, NULL); /* as in want_write() */
+	(void)event_add(&l->readable, NULL); /* as in link_want_write() */
 	if (evbuffer_get_length(l->out))     /* it was in a hurry */
 		event_active(&l->writable, EV_WRITE, 0);
 	if (l->listener)
@@ -431,7 +329,7 @@ static void shake(struct link *l)
 	else if (rc != -EAGAIN)
 		link_over(l, err.code, "%s", err.text);
 	else if (link_tls_wants_write(l->tls))
-		want_write(l);
+		link_want_write(l);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *context)
@@ -460,7 +358,7 @@ static void on_writable(evutil_socket_t fd, short what, void *context)
 	else if (l->phase == LINK_SHAKING)
 		shake(l);
 	else if (l->phase == LINK_OPEN || l->phase == LINK_FINISHING)
-		flush(l);
+		link_flush(l);
 	if (reads(l) && pending(l))
 		link_turn(l);
 	link_leave(l);
@@ -487,7 +385,7 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
 	if (l->phase == LINK_OVER)
 		tell_closed(l);
 	else if (l->phase == LINK_FINISHING)
-		flush(l);
+		link_flush(l);
 	else if (l->phase == LINK_CONNECTING)
 		opened(l); /* a unix socket connects at once, and tells it here */
 	else if (reads(l)) {
@@ -528,89 +426,6 @@ int link_error(const struct link *l)
 	return l->code;
 }
 
-size_t link_queued(const struct link *l)
-{
-	return evbuffer_get_length(l->out);
-}
-
-/* Room for a whole frame at the end of the queue, its head written. */
-static int begin(struct link *l, uint8_t type, size_t length, struct evbuffer_iovec *out)
-{
-	if (l->phase >= LINK_FINISHING || l->mute)
-		return -EPIPE;
-	if (length > FRAME_PAYLOAD_MAX)
-		return -EMSGSIZE;
-	if (evbuffer_reserve_space(l->out, (ev_ssize_t)(FRAME_HEAD + length), out, 1) != 1)
-		return -ENOMEM;
-	frame_head(out->iov_base, type, length);
-	out->iov_len = FRAME_HEAD + length;
-	return 0;
-}
-
-static int commit(struct link *l, struct evbuffer_iovec *frame)
-{
-	if (evbuffer_commit_space(l->out, frame, 1) < 0)
-		return -ENOMEM;
-	if (evbuffer_get_length(l->out) >= l->low)
-		l->high = true;
-	/* Written at the end of this round of the loop, together with what else comes until then;
-	 * unless the socket is known to be full. */
-	if (l->phase == LINK_OPEN && !event_pending(&l->writable, EV_WRITE, NULL))
-		event_active(&l->writable, EV_WRITE, 0);
-	return 0;
-}
-
-int link_send(struct link *l, uint8_t type, const ProtobufCMessage *m)
-{
-	struct evbuffer_iovec frame;
-	int rc = begin(l, type, protobuf_c_message_get_packed_size(m), &frame);
-
-	if (rc < 0)
-		return rc;
-	(void)protobuf_c_message_pack(m, (uint8_t *)frame.iov_base + FRAME_HEAD); /* as measured */
-	return commit(l, &frame);
-}
-
-int link_send_raw(struct link *l, uint8_t type, const void *head, size_t head_length,
-		  const void *bytes, size_t length)
-{
-	struct evbuffer_iovec frame;
-	uint8_t *at;
-	int rc;
-
-	if (head_length > FRAME_PAYLOAD_MAX || length > FRAME_PAYLOAD_MAX)
-		return -EMSGSIZE;
-	rc = begin(l, type, head_length + length, &frame);
-	if (rc < 0)
-		return rc;
-	at = (uint8_t *)frame.iov_base + FRAME_HEAD;
-	if (head_length)
-		memcpy(at, head, head_length);
-	if (length)
-		memcpy(at + head_length, bytes, length);
-	return commit(l, &frame);
-}
-
-int link_send_error(struct link *l, int code, const char *format, ...)
-{
-	Cupel__Error m = CUPEL__ERROR__INIT;
-	char text[MESSAGE_TEXT_MAX];
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args); /* cut when too long */
-	va_end(args);
-	m.code = (uint32_t)(code < 0 ? -code : code);
-	m.text = text;
-	return link_send(l, FRAME_ERROR, &m.base);
-}
-
-void link_set_low(struct link *l, size_t low)
-{
-	l->low = low;
-	l->high = evbuffer_get_length(l->out) >= low;
-}
-
 void link_pause(struct link *l, bool paused)
 {
 	if (l->paused == paused)
@@ -621,7 +436,7 @@ void link_pause(struct link *l, bool paused)
 	if (paused) {
 		event_del(&l->readable);
 	} else {
-		(void)event_add(&l->readable, NULL); /* as in want_write() */
+		(void)event_add(&l->readable, NULL); /* as in link_want_write() */
 		link_turn(l);                        /* for what is here already */
 	}
 }

@@ -73,6 +73,11 @@ void link_enter(struct link *l);
 void link_leave(struct link *l);
 void link_turn(struct link *l);
 
+/* link_write.c: goes on when the socket takes more. */
+void link_want_write(struct link *l);
+/* Writes what is queued, as much as goes now; what follows from that may end the link. */
+void link_flush(struct link *l);
+
 /* link_listen.c: the handshake of an accepted link is done, or has failed; it may free the link. */
 void link_listener_ready(struct link_listener *listener, struct link *l);
 void link_listener_failed(struct link_listener *listener, struct link *l);
