@@ -126,17 +126,14 @@ static int check_revision(const char *revision, struct error *err)
 
 static int find_ref(git_repository *repo, const char *revision, git_oid *out)
 {
-	static const char *const places[] = {"%s", "refs/%s", "refs/tags/%s", "refs/heads/%s"};
+	static const char *const places[] = {"", "refs/", "refs/tags/", "refs/heads/"};
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
 		char name[1100];
 
 		if (i == 0 && strcmp(revision, "HEAD") != 0 && strncmp(revision, "refs/", 5) != 0)
 			continue;
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		(void)snprintf(name, sizeof(name), places[i], revision);
-#pragma GCC diagnostic pop
+		(void)snprintf(name, sizeof(name), "%s%s", places[i], revision);
 		if (git_reference_name_to_id(out, repo, name) == 0)
 			return 0;
 	}
