@@ -44,8 +44,7 @@ char *escape_new(const char *text)
 	return buffer_take(&b);
 }
 
-/* --- a log on a terminal ------------------------------------------------------------------------
- */
+/* --- a log on a terminal ------------------------------------------------ */
 
 static void hold(struct filter *f, uint8_t byte)
 {

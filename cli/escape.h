@@ -16,8 +16,7 @@ int escape_text(struct buffer *out, const char *text);
 /* The same as a new string; NULL: no memory. */
 char *escape_new(const char *text);
 
-/* --- a log on a terminal ------------------------------------------------------------------------
- */
+/* --- a log on a terminal ------------------------------------------------ */
 
 #define FILTER_HELD                                                                                \
 	64 /* bytes of a sequence; a colour is much shorter, what is longer is dropped */

@@ -92,8 +92,7 @@ int table_note(struct table *t, enum style style, const char *text)
 	return row->texts[0] ? 0 : -ENOMEM;
 }
 
-/* --- widths --------------------------------------------------------------------------------------
- */
+/* --- widths ------------------------------------------------------------- */
 
 static size_t row_width(const struct table *t, const size_t *widths)
 {
@@ -129,8 +128,7 @@ static void measure(const struct table *t, size_t width, size_t *widths)
 		--*most;
 }
 
-/* --- printing ------------------------------------------------------------------------------------
- */
+/* --- printing ----------------------------------------------------------- */
 
 static int spaces(struct buffer *out, size_t count)
 {

@@ -103,8 +103,7 @@ static int64_t one(struct sql_query *q, int64_t otherwise)
 	return number;
 }
 
-/* --- runs ----------------------------------------------------------------------------------------
- */
+/* --- runs --------------------------------------------------------------- */
 
 static uint64_t known_run(struct store *s, const struct run_new *r)
 {

@@ -21,8 +21,7 @@ int store_failure(const struct store *s); /* 0 while all is well, else -errno */
 int store_commit(struct store *s, struct error *err);
 void store_rollback(struct store *s);
 
-/* --- runs ----------------------------------------------------------------------------------------
- */
+/* --- runs --------------------------------------------------------------- */
 
 enum source { SOURCE_EVENT, SOURCE_SUBMIT };
 
@@ -60,8 +59,7 @@ struct run_sum {
 };
 int store_run_sum(struct store *s, uint64_t run, struct run_sum *out);
 
-/* --- jobs ----------------------------------------------------------------------------------------
- */
+/* --- jobs --------------------------------------------------------------- */
 
 struct job_new {
 	uint64_t run;
@@ -112,8 +110,7 @@ int store_job_again(struct store *s, uint64_t job, Cupel__State from, bool urgen
 /* A person's retry: the past counts no more. */
 int store_job_retry(struct store *s, uint64_t job, Cupel__State to);
 
-/* --- attempts ------------------------------------------------------------------------------------
- */
+/* --- attempts ----------------------------------------------------------- */
 
 /* Queued -> assigned: the next epoch, or 0 when the job wasn't queued any more. */
 uint32_t store_attempt_add(struct store *s, uint64_t job, const char *runner, int64_t now_ms);

@@ -3,8 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- jobs ----------------------------------------------------------------------------------------
- */
+/* --- jobs --------------------------------------------------------------- */
 
 int store_job_add(struct store *s, const struct job_new *j, uint64_t *job)
 {
@@ -185,8 +184,7 @@ uint64_t store_job_named(struct store *s, uint64_t run, const char *name)
 		INT(run)));
 }
 
-/* --- attempts ------------------------------------------------------------------------------------
- */
+/* --- attempts ----------------------------------------------------------- */
 
 uint32_t store_attempt_add(struct store *s, uint64_t job, const char *runner, int64_t now_ms)
 {

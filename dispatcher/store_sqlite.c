@@ -60,8 +60,7 @@ static int fail(struct sql *db, int code, const char *what)
 	return db->failure;
 }
 
-/* --- opening -------------------------------------------------------------------------------------
- */
+/* --- opening ------------------------------------------------------------ */
 
 static int simple(struct sql *db, const char *text)
 {
@@ -195,8 +194,7 @@ void sql_free(struct sql *db)
 	free(db);
 }
 
-/* --- statements ----------------------------------------------------------------------------------
- */
+/* --- statements --------------------------------------------------------- */
 
 static struct sql_query *prepared(struct sql *db, const char *text)
 {
@@ -320,8 +318,7 @@ int sql_failure(const struct sql *db)
 	return db->failure;
 }
 
-/* --- transactions --------------------------------------------------------------------------------
- */
+/* --- transactions ------------------------------------------------------- */
 
 void sql_rollback(struct sql *db)
 {

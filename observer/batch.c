@@ -57,8 +57,7 @@ void batch_free(struct batch *b)
 	free(b);
 }
 
-/* --- what is new --------------------------------------------------------------------------------
- */
+/* --- what is new -------------------------------------------------------- */
 
 /* What counts as seen for the current move: tips of the moves before it, then the cursor's refs,
  * then (from `*live` on) its seen ids. NULL: no memory. */
@@ -163,8 +162,7 @@ static void walk_current(struct batch *b)
 		drop(b, "no memory to walk its history");
 }
 
-/* --- giving and taking --------------------------------------------------------------------------
- */
+/* --- giving and taking -------------------------------------------------- */
 
 /* Can `old` still be reached from what the cursor says now? */
 static bool is_kept(const struct batch *b, const struct oid *old)

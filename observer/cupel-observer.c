@@ -39,8 +39,7 @@ struct life {
 	bool refused;
 };
 
-/* --- the command line ---------------------------------------------------------------------------
- */
+/* --- the command line --------------------------------------------------- */
 
 static int wrong_usage(const char *sentence)
 {
@@ -151,8 +150,7 @@ static const char *missing(const struct options *o)
 	return o->count ? NULL : "which repositories? Give their paths or URLs";
 }
 
-/* --- running ------------------------------------------------------------------------------------
- */
+/* --- running ------------------------------------------------------------ */
 
 static void on_ready(void *context)
 {

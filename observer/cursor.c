@@ -37,8 +37,7 @@ int cursor_see(struct cursor *c, const struct oid *id)
 	return 0;
 }
 
-/* --- reading ------------------------------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------ */
 
 struct reader {
 	struct cursor *cursor;
@@ -175,8 +174,7 @@ int cursor_parse(const void *bytes, size_t length, struct cursor *out, struct er
 	return 0;
 }
 
-/* --- writing ------------------------------------------------------------------------------------
- */
+/* --- writing ------------------------------------------------------------ */
 
 int cursor_format(const struct cursor *c, struct buffer *out)
 {

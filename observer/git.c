@@ -57,8 +57,7 @@ void gitdir_stop(void)
 	(void)git_libgit2_shutdown(); /* the count of users, nothing to act on */
 }
 
-/* --- opening ------------------------------------------------------------------------------------
- */
+/* --- opening ------------------------------------------------------------ */
 
 static int open_failed(const char *path, int code, struct error *err)
 {
@@ -170,8 +169,7 @@ bool gitdir_is_there(const struct gitdir *g)
 	return access(head, R_OK) == 0;
 }
 
-/* --- refs ---------------------------------------------------------------------------------------
- */
+/* --- refs --------------------------------------------------------------- */
 
 bool gitdir_head(const struct gitdir *g, char *out, size_t size)
 {
@@ -236,8 +234,7 @@ int gitdir_refs(const struct gitdir *g, bool (*wanted)(void *context, const char
 	return 0;
 }
 
-/* --- history ------------------------------------------------------------------------------------
- */
+/* --- history ------------------------------------------------------------ */
 
 static const git_oid *theirs(const struct oid *id)
 {
@@ -313,8 +310,7 @@ int gitdir_walk(const struct gitdir *g, const struct oid *tip, const struct walk
 		      : git_fail(err, rc, "walk the history of %s", g->path);
 }
 
-/* --- texts --------------------------------------------------------------------------------------
- */
+/* --- texts -------------------------------------------------------------- */
 
 /* Bytes of the UTF-8 character at `at`, 0 when it is none or a control character. */
 static size_t utf8_length(const unsigned char *at)
@@ -390,8 +386,7 @@ void gitdir_describe(const struct gitdir *g, const struct oid *id, struct git_te
 	git_commit_free(commit);
 }
 
-/* --- fetching -----------------------------------------------------------------------------------
- */
+/* --- fetching ----------------------------------------------------------- */
 
 /* Keys come from the agent of whoever runs the observer; nothing is asked of a person. */
 static int on_credentials(git_credential **out, const char *url, const char *user, unsigned types,

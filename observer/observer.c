@@ -38,8 +38,7 @@ struct observer {
 	bool is_ready;
 };
 
-/* --- what the parts tell ------------------------------------------------------------------------
- */
+/* --- what the parts tell ------------------------------------------------ */
 
 static void on_changed(void *context, void *owner)
 {
@@ -130,8 +129,7 @@ static void on_settled(void *context)
 		event_active(o->ready, 0, 0);
 }
 
-/* --- the state directory ------------------------------------------------------------------------
- */
+/* --- the state directory ------------------------------------------------ */
 
 static int take_state(struct observer *o, struct error *err)
 {
@@ -162,8 +160,7 @@ static int take_state(struct observer *o, struct error *err)
 	return o->cursors < 0 ? o->cursors : 0;
 }
 
-/* --- repositories -------------------------------------------------------------------------------
- */
+/* --- repositories ------------------------------------------------------- */
 
 /* "/srv/git/app.git/" is "app". */
 static void default_name(const char *place, char *out, size_t size)
@@ -284,8 +281,7 @@ static int add_repositories(struct observer *o, struct error *err)
 	return rc;
 }
 
-/* --- the dispatcher -----------------------------------------------------------------------------
- */
+/* --- the dispatcher ----------------------------------------------------- */
 
 static int connect_dispatcher(struct observer *o, struct error *err)
 {
@@ -315,8 +311,7 @@ static int connect_dispatcher(struct observer *o, struct error *err)
 	return sender_new(o->base, &s, &callbacks, o, &o->sender, err);
 }
 
-/* --- life ---------------------------------------------------------------------------------------
- */
+/* --- life --------------------------------------------------------------- */
 
 static void start_watch(struct observer *o)
 {

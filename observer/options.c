@@ -48,8 +48,7 @@ static struct watched *add(struct options *o)
 	return &more[o->count++];
 }
 
-/* --- the command line ---------------------------------------------------------------------------
- */
+/* --- the command line --------------------------------------------------- */
 
 static int check_name(const char *name, struct error *err)
 {
@@ -125,8 +124,7 @@ void options_merge(struct options *o, struct options *fallback)
 	fallback->count = 0;
 }
 
-/* --- observer.yml -------------------------------------------------------------------------------
- */
+/* --- observer.yml ------------------------------------------------------- */
 
 static int read_string(const char *name, const struct config *map, const char *key, char **out,
 		       struct error *err)

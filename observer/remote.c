@@ -24,8 +24,7 @@ struct remote {
 	bool timed_out;
 };
 
-/* --- the child ----------------------------------------------------------------------------------
- */
+/* --- the child ---------------------------------------------------------- */
 
 static bool is_leftover(const char *name)
 {
@@ -73,8 +72,7 @@ __attribute__((noreturn)) static void child(const struct remote_options *o, int 
 	_exit(0);
 }
 
-/* --- the parent ---------------------------------------------------------------------------------
- */
+/* --- the parent --------------------------------------------------------- */
 
 static void reap(struct remote *r, int *status)
 {
@@ -191,8 +189,7 @@ void remote_free(struct remote *r)
 	free(r);
 }
 
-/* --- URLs ---------------------------------------------------------------------------------------
- */
+/* --- URLs --------------------------------------------------------------- */
 
 bool remote_is_url(const char *text)
 {

@@ -128,8 +128,7 @@ static void advance(struct repository *r)
 		arm(r->save, SAVE_MS);
 }
 
-/* --- looking ------------------------------------------------------------------------------------
- */
+/* --- looking ------------------------------------------------------------ */
 
 static bool is_wanted(void *context, const char *name)
 {
@@ -283,8 +282,7 @@ void repository_changed(struct repository *r)
 	arm(r->look, r->look_ms > SETTLE_MS ? (uint64_t)r->look_ms : SETTLE_MS);
 }
 
-/* --- fetching -----------------------------------------------------------------------------------
- */
+/* --- fetching ----------------------------------------------------------- */
 
 static void on_fetched(void *context, const char *failure)
 {
@@ -330,8 +328,7 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
 		look(r);
 }
 
-/* --- life ---------------------------------------------------------------------------------------
- */
+/* --- life --------------------------------------------------------------- */
 
 static int make_timers(struct repository *r)
 {

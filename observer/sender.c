@@ -36,8 +36,7 @@ static struct slot *slot_at(struct sender *s, size_t i)
 	return &s->slots[(s->first + i) % SENDER_WINDOW];
 }
 
-/* --- sending ------------------------------------------------------------------------------------
- */
+/* --- sending ------------------------------------------------------------ */
 
 /* Into the free slot, which has room for EVENT_MAX. */
 static void fill(struct sender *s, struct sender_event *e)
@@ -101,8 +100,7 @@ void sender_wake(struct sender *s)
 	event_active(s->pump, 0, 0);
 }
 
-/* --- answers ------------------------------------------------------------------------------------
- */
+/* --- answers ------------------------------------------------------------ */
 
 /* Passes on what is acknowledged from the front. */
 static void pass_on(struct sender *s)
@@ -162,8 +160,7 @@ static void on_error(struct sender *s, const Cupel__Error *e)
 	(void)evtimer_add(s->rest, &tv); /* timers without memory of their own don't fail */
 }
 
-/* --- the connection -----------------------------------------------------------------------------
- */
+/* --- the connection ----------------------------------------------------- */
 
 static void on_frame(void *context, const struct frame *frame)
 {
@@ -212,8 +209,7 @@ static void on_refused(void *context, const char *reason)
 	s->callbacks.refused(s->context, reason);
 }
 
-/* --- life ---------------------------------------------------------------------------------------
- */
+/* --- life --------------------------------------------------------------- */
 
 int sender_new(struct event_base *base, const struct sender_options *options,
 	       const struct sender_callbacks *callbacks, void *context, struct sender **out,

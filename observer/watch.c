@@ -31,8 +31,7 @@ struct watch {
 	size_t count, size;
 };
 
-/* --- places -------------------------------------------------------------------------------------
- */
+/* --- places ------------------------------------------------------------- */
 
 static size_t find(const struct watch *w, int wd)
 {
@@ -95,8 +94,7 @@ static int insert(struct watch *w, const struct place *p)
 	return 0;
 }
 
-/* --- covering -----------------------------------------------------------------------------------
- */
+/* --- covering ----------------------------------------------------------- */
 
 /* May directory `ref` hold, or lead to, a ref that one of the globs means? */
 static bool is_wanted(const char *ref, const char *const *globs)
@@ -228,8 +226,7 @@ size_t watch_count(const struct watch *w)
 	return w->count;
 }
 
-/* --- events -------------------------------------------------------------------------------------
- */
+/* --- events ------------------------------------------------------------- */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -300,8 +297,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		}
 }
 
-/* --- life ---------------------------------------------------------------------------------------
- */
+/* --- life --------------------------------------------------------------- */
 
 int watch_new(struct event_base *base, const struct watch_callbacks *callbacks, void *context,
 	      struct watch **out, struct error *err)

@@ -10,8 +10,7 @@
 #define READ_AHEAD ((size_t)64 << 10)
 #define READ_TURNS 32 /* then others have their turn */
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life --------------------------------------------------------------- */
 
 static void on_turn(evutil_socket_t fd, short what, void *context);
 static void on_deadline(evutil_socket_t fd, short what, void *context);
@@ -148,8 +147,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *context)
 		  l->phase < LINK_OPEN ? LINK_PATIENCE_MS / 1000 : LINK_FAREWELL_MS / 1000);
 }
 
-/* --- the transport -----------------------------------------------------------------------------
- */
+/* --- the transport ------------------------------------------------------ */
 
 static ssize_t read_some(struct link *l, void *bytes, size_t length)
 {
@@ -166,8 +164,7 @@ static bool pending(const struct link *l)
 	return l->tls && link_tls_pending(l->tls);
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------ */
 
 static void end_of_input(struct link *l)
 {
@@ -301,8 +298,7 @@ static void read_turn(struct link *l)
 		drop_input(l);
 }
 
-/* --- events ------------------------------------------------------------------------------------
- */
+/* --- events ------------------------------------------------------------- */
 
 static void opened(struct link *l)
 {
@@ -407,8 +403,7 @@ int link_attach(struct link *l, int fd, struct link_tls *tls)
 	return event_add(&l->readable, NULL) < 0 ? -ENOMEM : 0;
 }
 
-/* --- using -------------------------------------------------------------------------------------
- */
+/* --- using -------------------------------------------------------------- */
 
 void link_set_callbacks(struct link *l, const struct link_callbacks *callbacks, void *context)
 {

@@ -87,8 +87,7 @@ void link_address_format(const struct link_address *address, char *out, size_t s
 		(void)snprintf(out, size, v6 ? "[%s]:%s" : "%s:%s", address->host, address->port);
 }
 
-/* --- tokens ------------------------------------------------------------------------------------
- */
+/* --- tokens ------------------------------------------------------------- */
 
 static int nibble(char c)
 {

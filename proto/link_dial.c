@@ -17,8 +17,7 @@
 /* A host that takes nothing for so long is given up, so that the dialler can try anew. */
 #define UNACKNOWLEDGED_MS 30000
 
-/* --- looking a name up -------------------------------------------------------------------------
- */
+/* --- looking a name up -------------------------------------------------- */
 
 /* getaddrinfo() blocks, for half a minute when a name server is away; a runner's leases don't wait
  * for that. So a thread of its own asks, and says through a pipe that it is done. Shared by both:
@@ -76,8 +75,7 @@ static int lookup_start(struct lookup *u)
 	return -rc;
 }
 
-/* --- dialling over TCP -------------------------------------------------------------------------
- */
+/* --- dialling over TCP -------------------------------------------------- */
 
 struct dialling {
 	struct link *link; /* borrowed */
@@ -214,8 +212,7 @@ static int dial_tcp(struct link *l, const struct link_address *address,
 	return lookup_start(l->dialling->lookup);
 }
 
-/* --- dialling a unix socket ---------------------------------------------------------------------
- */
+/* --- dialling a unix socket --------------------------------------------- */
 
 static int dial_unix(struct link *l, const char *path)
 {

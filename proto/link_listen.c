@@ -38,8 +38,7 @@ struct link_listener {
 	unsigned complaints; /* since then */
 };
 
-/* --- accepting ---------------------------------------------------------------------------------
- */
+/* --- accepting ---------------------------------------------------------- */
 
 static void complain(struct link_listener *s, const char *from, const char *what)
 {
@@ -182,8 +181,7 @@ static void on_rested(evutil_socket_t fd, short what, void *context)
 	arm(context);
 }
 
-/* --- a unix socket -----------------------------------------------------------------------------
- */
+/* --- a unix socket ------------------------------------------------------ */
 
 int link_unix_address(const char *path, struct sockaddr_un *out)
 {
@@ -261,8 +259,7 @@ static int listen_unix(struct link_listener *s, mode_t mode, struct error *err)
 	return 0;
 }
 
-/* --- TCP ---------------------------------------------------------------------------------------
- */
+/* --- TCP ---------------------------------------------------------------- */
 
 static int bind_tcp(const struct addrinfo *a, int *out)
 {
@@ -304,8 +301,7 @@ static int listen_tcp(struct link_listener *s, struct error *err)
 	return rc < 0 ? error_set(err, -rc, "listen on %s: set up TLS", name) : 0;
 }
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life --------------------------------------------------------------- */
 
 int link_listen(struct event_base *base, const struct link_address *address, mode_t mode,
 		const struct link_listen *how, struct link_listener **out, struct error *err)

@@ -28,8 +28,7 @@ struct link_tls {
 	bool wants_write;
 };
 
-/* --- the socket below: as OpenSSL's own, but without SIGPIPE -----------------------------------
- */
+/* --- the socket below: as OpenSSL's own, but without SIGPIPE ------------ */
 
 static int below_write(BIO *bio, const char *bytes, int length)
 {
@@ -80,8 +79,7 @@ static BIO *below_new(int fd)
 	return bio;
 }
 
-/* --- keys --------------------------------------------------------------------------------------
- */
+/* --- keys --------------------------------------------------------------- */
 
 static SSL_SESSION *session_of(SSL *ssl, const uint8_t secret[LINK_SECRET])
 {
@@ -152,8 +150,7 @@ static SSL_CTX *context_new(const SSL_METHOD *method)
 	return NULL;
 }
 
-/* --- an object's life --------------------------------------------------------------------------
- */
+/* --- an object's life --------------------------------------------------- */
 
 int link_tls_server_new(const struct link_listen *how, struct link_tls_server **out)
 {
@@ -234,8 +231,7 @@ void link_tls_free(struct link_tls *t)
 	free(t);
 }
 
-/* --- using -------------------------------------------------------------------------------------
- */
+/* --- using -------------------------------------------------------------- */
 
 /* -EAGAIN, 0 at the end, or the errno of what `rc` of an OpenSSL call means. */
 static int failure(struct link_tls *t, int rc)

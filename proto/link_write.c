@@ -10,8 +10,7 @@
 #define WRITE_TURN ((size_t)1 << 20) /* then others have their turn */
 #define RECORD_MAX 16384             /* of TLS */
 
-/* --- the queue goes out ------------------------------------------------------------------------
- */
+/* --- the queue goes out ------------------------------------------------- */
 
 static ssize_t write_plain(struct link *l)
 {
@@ -108,8 +107,7 @@ void link_flush(struct link *l)
 	after_write(l);
 }
 
-/* --- frames join the queue ---------------------------------------------------------------------
- */
+/* --- frames join the queue ---------------------------------------------- */
 
 size_t link_queued(const struct link *l)
 {

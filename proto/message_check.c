@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- strings, by the name of their field --------------------------------------------------------
- */
+/* --- strings, by the name of their field -------------------------------- */
 
 enum kind {
 	NAME,   /* one line of UTF-8, nothing that a terminal obeys */
@@ -99,8 +98,7 @@ static int check_string(const ProtobufCMessage *m, const char *field, char *text
 	return 0;
 }
 
-/* --- what one message demands beyond its fields --------------------------------------------------
- */
+/* --- what one message demands beyond its fields ------------------------- */
 
 static int need(bool given, const void *m, const char *field, struct error *err)
 {
@@ -290,8 +288,7 @@ static int check_demands(const ProtobufCMessage *m, struct error *err)
 	return 0;
 }
 
-/* --- the walk over all fields --------------------------------------------------------------------
- */
+/* --- the walk over all fields ------------------------------------------- */
 
 /* One value of a field; `value` points at it. */
 static int check_value(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,

@@ -43,8 +43,7 @@ static int read_if_there(const struct detect_tree *tree, const char *path, struc
 	return rc < 0 ? rc : 1;
 }
 
-/* --- scripts ------------------------------------------------------------------------------------
- */
+/* --- scripts ------------------------------------------------------------ */
 
 static int look_ci_run(const struct detect_tree *tree, struct finding *out, struct error *err)
 {
@@ -65,8 +64,7 @@ static int look_ci_run(const struct detect_tree *tree, struct finding *out, stru
 	return 0;
 }
 
-/* --- make ---------------------------------------------------------------------------------------
- */
+/* --- make --------------------------------------------------------------- */
 
 /* Is `word` among the blank-separated words of [at, end)? */
 static bool has_word(const char *at, const char *end, const char *word)
@@ -143,8 +141,7 @@ static int look_make(const struct detect_tree *tree, struct finding *out, struct
 	return 0;
 }
 
-/* --- build systems ------------------------------------------------------------------------------
- */
+/* --- build systems ------------------------------------------------------ */
 
 static int look_ctest(const struct detect_tree *tree, struct finding *out, struct error *err)
 {
@@ -231,8 +228,7 @@ static int look_unittest(const struct detect_tree *tree, struct finding *out, st
 	return 1;
 }
 
-/* --- all ----------------------------------------------------------------------------------------
- */
+/* --- all ---------------------------------------------------------------- */
 
 /* 1: there is a job file, and its jobs or its complaint are the answer (-EINVAL). */
 static int look_jobfile(const struct detect_tree *tree, struct jobfile **out, struct error *err)

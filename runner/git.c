@@ -55,8 +55,7 @@ void git_stop(void)
 	(void)git_libgit2_shutdown(); /* the count of users, nothing to act on */
 }
 
-/* --- opening ------------------------------------------------------------------------------------
- */
+/* --- opening ------------------------------------------------------------ */
 
 static int open_failed(const char *path, int code, struct error *err)
 {
@@ -106,8 +105,7 @@ void git_free(struct git *g)
 	free(g);
 }
 
-/* --- revisions ----------------------------------------------------------------------------------
- */
+/* --- revisions ---------------------------------------------------------- */
 
 /* Names, not expressions: what would be an operator, an option or a path is refused. */
 static int check_revision(const char *revision, struct error *err)
@@ -248,8 +246,7 @@ int git_resolve(struct git *g, const char *revision, struct git_commit *out, str
 	return rc;
 }
 
-/* --- objects ------------------------------------------------------------------------------------
- */
+/* --- objects ------------------------------------------------------------ */
 
 static enum git_kind kind_of(git_filemode_t mode)
 {
@@ -345,8 +342,7 @@ int git_find(struct git *g, const char *id, const char *path, char out[GIT_ID_MA
 	return rc;
 }
 
-/* --- mirrors ------------------------------------------------------------------------------------
- */
+/* --- mirrors ------------------------------------------------------------ */
 
 struct fetch {
 	bool (*stop)(void *context);
@@ -455,8 +451,7 @@ int git_fetch(const char *path, const char *url, bool (*stop)(void *context), vo
 	return rc;
 }
 
-/* --- working directories ------------------------------------------------------------------------
- */
+/* --- working directories ------------------------------------------------ */
 
 static int each_status(git_repository *repo, int (*each)(void *context, const char *relative),
 		       void *context, const char *root, struct error *err)

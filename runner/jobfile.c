@@ -42,8 +42,7 @@ static void drafts_free(struct reader *r)
 	free(r->drafts);
 }
 
-/* --- one job ------------------------------------------------------------------------------------
- */
+/* --- one job ------------------------------------------------------------ */
 
 static int read_job(struct reader *r, const struct config *c, struct draft *d)
 {
@@ -73,8 +72,7 @@ static int read_job(struct reader *r, const struct config *c, struct draft *d)
 	return rc;
 }
 
-/* --- matrices -----------------------------------------------------------------------------------
- */
+/* --- matrices ----------------------------------------------------------- */
 
 static int check_matrix_values(struct reader *r, const struct config *axis)
 {
@@ -199,8 +197,7 @@ static int expand_all(struct reader *r, const struct config *jobs)
 	return 0;
 }
 
-/* --- needs --------------------------------------------------------------------------------------
- */
+/* --- needs -------------------------------------------------------------- */
 
 static struct draft *find_draft(struct reader *r, const char *name)
 {
@@ -298,8 +295,7 @@ static int fill_all_needs(struct reader *r)
 	return rc;
 }
 
-/* --- the file -----------------------------------------------------------------------------------
- */
+/* --- the file ----------------------------------------------------------- */
 
 static int read_jobs(struct reader *r, const struct config *jobs)
 {

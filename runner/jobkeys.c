@@ -107,8 +107,7 @@ int jobkeys_name(const char *file, const struct config *job, Cupel__JobSpec *spe
 	return set_string(file, &spec->name, job->key, err);
 }
 
-/* --- run ----------------------------------------------------------------------------------------
- */
+/* --- run ---------------------------------------------------------------- */
 
 static int add_line(const char *file, const struct config *c, struct buffer *script,
 		    struct error *err)
@@ -145,8 +144,7 @@ static int read_run(const char *file, const struct config *c, Cupel__JobSpec *sp
 	return set_string(file, &spec->run, script.data, err);
 }
 
-/* --- env ----------------------------------------------------------------------------------------
- */
+/* --- env ---------------------------------------------------------------- */
 
 static Cupel__Variable *new_variable(const char *name, const char *value)
 {
@@ -211,8 +209,7 @@ static int read_env(const char *file, const struct config *c, Cupel__JobSpec *sp
 	return 0;
 }
 
-/* --- limits -------------------------------------------------------------------------------------
- */
+/* --- limits ------------------------------------------------------------- */
 
 enum unit { UNIT_TIME, UNIT_SIZE, UNIT_MILLI, UNIT_COUNT };
 
@@ -278,8 +275,7 @@ static int read_limits(const char *file, const struct config *c, Cupel__JobSpec 
 	return rc;
 }
 
-/* --- words --------------------------------------------------------------------------------------
- */
+/* --- words -------------------------------------------------------------- */
 
 static int read_network(const char *file, const struct config *c, Cupel__JobSpec *spec,
 			struct error *err)

@@ -139,8 +139,7 @@ int launch_fill(const struct launch *l, struct launch_room *room, struct sandbox
 	return 0;
 }
 
-/* --- results ------------------------------------------------------------------------------------
- */
+/* --- results ------------------------------------------------------------ */
 
 Cupel__Verdict launch_verdict(enum sandbox_verdict verdict)
 {

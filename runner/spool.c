@@ -29,8 +29,7 @@ bool spool_name_parse(const char *name, uint64_t *job, uint32_t *epoch)
 	return *job && strcmp(name, again) == 0;
 }
 
-/* --- the ticket ---------------------------------------------------------------------------------
- */
+/* --- the ticket --------------------------------------------------------- */
 
 void ticket_done(struct ticket *t)
 {
@@ -144,8 +143,7 @@ int spool_open(int spool, const char *name, struct ticket *out, struct error *er
 	return give_fd(&dir);
 }
 
-/* --- the answer ---------------------------------------------------------------------------------
- */
+/* --- the answer --------------------------------------------------------- */
 
 void answer_done(struct answer *a)
 {

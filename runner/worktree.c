@@ -33,8 +33,7 @@ struct place {
 	size_t path_length;
 };
 
-/* --- names --------------------------------------------------------------------------------------
- */
+/* --- names -------------------------------------------------------------- */
 
 static bool is_acceptable(const struct git_entry *e)
 {
@@ -54,8 +53,7 @@ static int failed(struct writer *w, int code)
 	return error_set(w->err, code, "write '%.200s'", w->path);
 }
 
-/* --- entries ------------------------------------------------------------------------------------
- */
+/* --- entries ------------------------------------------------------------ */
 
 static int own(struct writer *w, int dir, const char *name)
 {
@@ -220,8 +218,7 @@ static int write_entry(void *context, const struct git_entry *e)
 	}
 }
 
-/* --- the whole ----------------------------------------------------------------------------------
- */
+/* --- the whole ---------------------------------------------------------- */
 
 int worktree_make(struct git *g, const struct worktree_spec *spec, int dir, const char *name,
 		  struct error *err)

@@ -3,8 +3,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-/* --- frames go over ------------------------------------------------------------------------------
- */
+/* --- frames go over ----------------------------------------------------- */
 
 static void frames_arrive_whole(void **state)
 {
