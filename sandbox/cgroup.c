@@ -2,6 +2,7 @@
 
 #include "sandbox/cgroup_file.h"
 #include "sandbox/cgroup_group.h"
+#include "sandbox/plan.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -261,6 +262,11 @@ static int set_limits(struct cgroup *cg, const struct sandbox_limits *limits, bo
 		if (rc < 0)
 			return rc;
 	}
+	if (limits->io_read || limits->io_write || limits->io_read_ops || limits->io_write_ops ||
+	    limits->io_weight)
+		return refuse(&(struct limit){.name = "io"}, err);
+	if (limits->cpuset[0])
+		return refuse(&(struct limit){.name = "processors"}, err);
 	if (limits->cpu_time_ms && !(cg->holds & SANDBOX_CAN_CPU_TIME))
 		return refuse(&(struct limit){.name = "cpu time"}, err);
 	return 0;
@@ -290,9 +296,10 @@ static void sweep(const struct sandbox_spec *spec)
 	}
 }
 
-int cgroup_new(const struct sandbox_spec *spec, struct cgroup **out, struct error *err)
+int cgroup_new(const struct plan *plan, struct cgroup **out, struct error *err)
 {
 	static unsigned made;
+	const struct sandbox_spec *spec = plan->spec;
 	owned(cgroup) *cg = calloc(1, sizeof(*cg));
 	char name[64];
 	int rc;

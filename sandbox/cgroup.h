@@ -9,11 +9,12 @@
 #include "sandbox/sandbox.h"
 
 struct cgroup;
+struct plan;
 
 /* Makes the job's groups and sets the limits, or refuses: a limit that nothing here can hold is
  * -EOPNOTSUPP with cause and remedy. Groups that merely measure are left out where they can't be
- * had. `tasks` may stay unheld: ask cgroup_holds(). */
-int cgroup_new(const struct sandbox_spec *spec, struct cgroup **out, struct error *err);
+ * had. `tasks` may stay unheld: ask cgroup_holds(). The plan isn't needed afterwards. */
+int cgroup_new(const struct plan *plan, struct cgroup **out, struct error *err);
 
 /* Removes the groups before cgroup_free(), where it matters that they are gone. -EBUSY: somebody is
  * inside, or the kernel has not finished burying. */
@@ -56,7 +57,7 @@ struct cgroup_counts {
 };
 void cgroup_counts(const struct cgroup *cg, struct cgroup_counts *out);
 
-/* Fills what the groups measure, leaves the rest as it is. */
+/* Fills what the groups measure, and adds that to `measured`; leaves the rest as it is. */
 void cgroup_usage(const struct cgroup *cg, struct sandbox_usage *out);
 uint64_t cgroup_cpu_us(const struct cgroup *cg);
 

@@ -142,28 +142,26 @@ static void v1_counts(const struct group *g, struct cgroup_counts *out)
 		(void)cgroup_read_key(g->dir, "pids.events", "max", &out->tasks_refused);
 }
 
-static void take_peak(uint64_t *peak, uint64_t value)
-{
-	if (value > *peak)
-		*peak = value;
-}
-
 static void v1_usage(const struct group *g, struct sandbox_usage *out)
 {
-	uint64_t value;
+	uint64_t value, system;
 
 	if ((g->controllers & CONTROLLER_MEMORY) &&
-	    cgroup_read_number(g->dir, "memory.max_usage_in_bytes", &value) == 0)
-		take_peak(&out->memory_peak, value);
+	    cgroup_read_number(g->dir, "memory.max_usage_in_bytes", &value) == 0) {
+		out->memory_peak = value;
+		out->measured |= SANDBOX_MEASURED_MEMORY;
+	}
 	if ((g->controllers & CONTROLLER_PIDS) &&
-	    (cgroup_read_number(g->dir, "pids.peak", &value) == 0 ||
-	     cgroup_read_number(g->dir, "pids.current", &value) == 0))
-		take_peak(&out->tasks_peak, value);
-	if (g->controllers & CONTROLLER_CPUACCT) {
-		if (cgroup_read_number(g->dir, "cpuacct.usage_user", &value) == 0)
-			out->cpu_user_ms = value / 1000000;
-		if (cgroup_read_number(g->dir, "cpuacct.usage_sys", &value) == 0)
-			out->cpu_system_ms = value / 1000000;
+	    cgroup_read_number(g->dir, "pids.peak", &value) == 0) {
+		out->tasks_peak = value;
+		out->measured |= SANDBOX_MEASURED_TASKS;
+	}
+	if ((g->controllers & CONTROLLER_CPUACCT) &&
+	    cgroup_read_number(g->dir, "cpuacct.usage_user", &value) == 0 &&
+	    cgroup_read_number(g->dir, "cpuacct.usage_sys", &system) == 0) {
+		out->cpu_user_ms = value / 1000000;
+		out->cpu_system_ms = system / 1000000;
+		out->measured |= SANDBOX_MEASURED_CPU;
 	}
 }
 

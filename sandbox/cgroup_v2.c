@@ -101,12 +101,6 @@ static void v2_counts(const struct group *g, struct cgroup_counts *out)
 		(void)cgroup_read_key(g->dir, "pids.events", "max", &out->tasks_refused);
 }
 
-static void take_peak(uint64_t *peak, uint64_t value)
-{
-	if (value > *peak)
-		*peak = value;
-}
-
 /* Bytes of all devices in the lines "MAJ:MIN rbytes=N wbytes=N ...". */
 static void read_io(const struct group *g, struct sandbox_usage *out)
 {
@@ -125,29 +119,36 @@ static void read_io(const struct group *g, struct sandbox_usage *out)
 	}
 	out->io_read_bytes = read;
 	out->io_write_bytes = written;
+	out->measured |= SANDBOX_MEASURED_IO_READ | SANDBOX_MEASURED_IO_WRITE;
+}
+
+static void read_cpu(const struct group *g, struct sandbox_usage *out)
+{
+	uint64_t user, system;
+
+	if (cgroup_read_key(g->dir, "cpu.stat", "user_usec", &user) < 0 ||
+	    cgroup_read_key(g->dir, "cpu.stat", "system_usec", &system) < 0)
+		return;
+	out->cpu_user_ms = user / 1000;
+	out->cpu_system_ms = system / 1000;
+	out->measured |= SANDBOX_MEASURED_CPU;
 }
 
 static void v2_usage(const struct group *g, struct sandbox_usage *out)
 {
-	char text[1024];
-	const char *at;
 	uint64_t value;
 
-	if (cgroup_read_text(g->dir, "cpu.stat", text, sizeof(text)) > 0) {
-		at = strstr(text, "user_usec ");
-		out->cpu_user_ms = at ? strtoull(at + strlen("user_usec "), NULL, 10) / 1000 : 0;
-		at = strstr(text, "system_usec ");
-		out->cpu_system_ms =
-			at ? strtoull(at + strlen("system_usec "), NULL, 10) / 1000 : 0;
-	}
+	read_cpu(g, out);
 	if ((g->controllers & CONTROLLER_MEMORY) &&
-	    (cgroup_read_number(g->dir, "memory.peak", &value) == 0 ||
-	     cgroup_read_number(g->dir, "memory.current", &value) == 0))
-		take_peak(&out->memory_peak, value);
+	    cgroup_read_number(g->dir, "memory.peak", &value) == 0) {
+		out->memory_peak = value;
+		out->measured |= SANDBOX_MEASURED_MEMORY;
+	}
 	if ((g->controllers & CONTROLLER_PIDS) &&
-	    (cgroup_read_number(g->dir, "pids.peak", &value) == 0 ||
-	     cgroup_read_number(g->dir, "pids.current", &value) == 0))
-		take_peak(&out->tasks_peak, value);
+	    cgroup_read_number(g->dir, "pids.peak", &value) == 0) {
+		out->tasks_peak = value;
+		out->measured |= SANDBOX_MEASURED_TASKS;
+	}
 	read_io(g, out);
 }
 

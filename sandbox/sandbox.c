@@ -38,6 +38,7 @@ static bool differs(uint64_t wanted, uint64_t is)
 
 int sandbox_set_limits(struct sandbox *s, const struct sandbox_limits *limits, struct error *err)
 {
+	struct sandbox_limits next;
 	int rc = spec_check_limits(limits, err);
 
 	if (rc == 0 &&
@@ -50,17 +51,11 @@ int sandbox_set_limits(struct sandbox *s, const struct sandbox_limits *limits, s
 		rc = cgroup_set_limits(s->cg, limits, err);
 	if (rc < 0)
 		return rc;
-	s->limits = (struct sandbox_limits){.memory = limits->memory,
-					    .tasks = limits->tasks,
-					    .cpu_milli = limits->cpu_milli,
-					    .cpu_weight = limits->cpu_weight,
-					    .cpu_time_ms = limits->cpu_time_ms,
-					    .wall_ms = limits->wall_ms,
-					    .idle_ms = limits->idle_ms,
-					    .output = limits->output,
-					    .disk = s->limits.disk,
-					    .inodes = s->limits.inodes,
-					    .files = s->limits.files};
+	next = *limits;
+	next.disk = s->limits.disk;
+	next.inodes = s->limits.inodes;
+	next.files = s->limits.files;
+	s->limits = next;
 	s->next_cpu_check = 0;
 	watch_clocks(s);
 	return 0;
@@ -144,7 +139,7 @@ static int hold_the_rest(const struct sandbox_spec *spec, struct cgroup *cg, str
 static int start(struct sandbox *s, const struct sandbox_spec *spec, struct plan *plan,
 		 struct error *err)
 {
-	int rc = cgroup_new(spec, &s->cg, err);
+	int rc = cgroup_new(plan, &s->cg, err);
 
 	if (rc == 0)
 		rc = hold_the_rest(spec, s->cg, plan, err);

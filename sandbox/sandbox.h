@@ -38,6 +38,9 @@ enum sandbox_network {
 	SANDBOX_NETWORK_HOST, /* the host's: reaches whatever the host reaches */
 };
 
+/* Room for a list of processors with its NUL. */
+#define SANDBOX_CPUSET_SIZE 256
+
 /* Zero means: no such limit. */
 struct sandbox_limits {
 	uint64_t memory;    /* bytes, swap included (none is granted); over it the whole job dies */
@@ -54,6 +57,12 @@ struct sandbox_limits {
 	uint64_t disk;
 	uint64_t inodes;
 	uint64_t files; /* open descriptors of one process (RLIMIT_NOFILE) */
+	/* A second, and on each disk that the worktree or a writable bind is on. What the job reads
+	 * from other disks isn't held; the private directories are memory. */
+	uint64_t io_read, io_write;         /* bytes */
+	uint64_t io_read_ops, io_write_ops; /* requests */
+	uint64_t io_weight;                 /* 1..10000, 100 is everybody's share of those disks */
+	char cpuset[SANDBOX_CPUSET_SIZE];   /* processors that it may run on, as "0-1,3" */
 };
 
 struct sandbox_bind {
@@ -124,14 +133,28 @@ enum sandbox_verdict {
 	SANDBOX_ERRORED,   /* the program never ran: `reason` names step, errno and remedy */
 };
 
+/* What was measured; the rest is unknown. */
+enum {
+	SANDBOX_MEASURED_CPU = 1,
+	SANDBOX_MEASURED_MEMORY = 2,
+	SANDBOX_MEASURED_TASKS = 4,
+	SANDBOX_MEASURED_DISK = 8,
+	SANDBOX_MEASURED_IO_READ = 16,
+	SANDBOX_MEASURED_IO_WRITE = 32,
+	SANDBOX_MEASURED_PRESSURE = 64,
+};
+
 struct sandbox_usage {
+	unsigned measured; /* SANDBOX_MEASURED_*; time and output always are */
 	uint64_t wall_ms;
 	uint64_t cpu_user_ms, cpu_system_ms;
-	uint64_t memory_peak; /* bytes; 0 where nothing measures it */
+	uint64_t memory_peak; /* bytes */
 	uint64_t tasks_peak;
-	uint64_t disk_peak;
+	uint64_t disk_peak; /* bytes, where a limit of them holds */
 	uint64_t io_read_bytes, io_write_bytes;
 	uint64_t output_bytes;
+	/* Time in which some of its processes stood still for want of it, as the kernel tells. */
+	uint64_t pressure_cpu_ms, pressure_memory_ms, pressure_io_ms;
 };
 
 #define SANDBOX_DENIED_MAX 32
@@ -190,7 +213,9 @@ void sandbox_kill(struct sandbox *s, const char *reason);
 int sandbox_freeze(struct sandbox *s, bool frozen, struct error *err);
 
 /* New limits for a running job; the ones of 0 are lifted. Disk, inodes and files stay what they
- * are: another value than that and 0 is -EOPNOTSUPP. */
+ * are: another value than that and 0 is -EOPNOTSUPP. So are limits of io and the processors for a
+ * job that was started without such a limit, and on v1 those of cpus and weight: its groups are
+ * made for what was asked. */
 int sandbox_set_limits(struct sandbox *s, const struct sandbox_limits *limits, struct error *err);
 
 /* What it uses now. */
@@ -223,5 +248,8 @@ enum {
 	SANDBOX_CAN_CPU_TIME = 8,
 	SANDBOX_CAN_DISK = 16,
 	SANDBOX_CAN_FREEZE = 32,
+	SANDBOX_CAN_IO = 64, /* reading and writing, on a disk that can; the weight is its own */
+	SANDBOX_CAN_CPUSET = 128,
+	SANDBOX_CAN_IO_READ = 256, /* reading alone: all that v1 can */
 };
 unsigned sandbox_can(void);

@@ -283,6 +283,8 @@ void watch_measure(struct sandbox *s, struct sandbox_usage *out)
 			   (uint64_t)s->reaped.ru_utime.tv_usec / 1000;
 	out->cpu_system_ms = (uint64_t)s->reaped.ru_stime.tv_sec * 1000 +
 			     (uint64_t)s->reaped.ru_stime.tv_usec / 1000;
+	out->measured = (s->dead ? SANDBOX_MEASURED_CPU : 0) |
+			(s->ending.has_status && s->limits.disk ? SANDBOX_MEASURED_DISK : 0);
 	if (s->cg)
 		cgroup_usage(s->cg, out);
 }
