@@ -18,13 +18,8 @@
 #define DEFAULT_PARENT "cupel"
 #define MADE_UP_NAME   "job-%d"
 
-struct cgroup {
-	char *name;
-	struct group group[PLACES_MAX]; /* the v2 one first, when there is one */
-	size_t count;
-	int oom;
-	unsigned holds;
-};
+/* Everybody's, on all disks and in both versions. */
+#define IO_WEIGHT 100
 
 int group_same_bytes(uint64_t wanted, uint64_t got)
 {
@@ -35,8 +30,19 @@ int group_same_bytes(uint64_t wanted, uint64_t got)
 	return got > wanted || wanted - got >= page ? -ERANGE : 0;
 }
 
-/* Who has all of these controllers here; the first is the best. */
-static struct group *holder(struct cgroup *cg, unsigned controllers)
+int group_set_weight(int dir, const char *file, uint64_t weight)
+{
+	char text[4096];
+	int rc = cgroup_write_number(dir, file, weight ? weight : IO_WEIGHT);
+
+	if (rc == 0)
+		rc = cgroup_read_text(dir, file, text, sizeof(text));
+	if (rc < 0)
+		return rc;
+	return cgroup_text_weight(text) == (weight ? weight : IO_WEIGHT) ? 0 : -ERANGE;
+}
+
+struct group *cgroup_holder(struct cgroup *cg, unsigned controllers)
 {
 	for (size_t i = 0; i < cg->count; i++)
 		if ((cg->group[i].controllers & controllers) == controllers)
@@ -95,15 +101,39 @@ static int open_parent(int dir, const char *parent)
 	return fd < 0 ? -errno : fd;
 }
 
-/* v2: the controllers must be passed down level by level. */
-static void pass_down(int dir, const char *parent, unsigned controllers)
+/* v2: the controllers must be passed down level by level. Read back by the limits. */
+static void pass_down(int dir, unsigned controllers)
 {
-	static const char *const all[] = {"+memory", "+pids", "+cpu", "+io"};
+	for (unsigned bit = 1; bit <= CONTROLLER_CPUSET; bit <<= 1) {
+		char text[32];
+
+		(void)snprintf(text, sizeof(text), "+%s", places_controller_name(bit));
+		if (controllers & bit)
+			(void)cgroup_write_text(dir, "cgroup.subtree_control", text);
+	}
+}
+
+/* v1: nobody can enter a cpuset without processors and memory, and a new one has none. */
+static void fill_cpuset(int dir, unsigned controllers)
+{
+	static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
+	char text[4096], above[32];
+
+	for (size_t i = 0; i < 2 && (controllers & CONTROLLER_CPUSET); i++) {
+		(void)snprintf(above, sizeof(above), "../%s", files[i]);
+		if (cgroup_read_text(dir, files[i], text, sizeof(text)) == 1 &&
+		    cgroup_read_text(dir, above, text, sizeof(text)) > 0)
+			(void)cgroup_write_text(dir, files[i], text);
+	}
+}
+
+/* `visit` on each directory of the path `parent` below `dir`, from above. */
+static void each_level(int dir, const char *parent, void (*visit)(int dir, unsigned controllers),
+		       unsigned controllers)
+{
 	char path[PATH_MAX];
 	size_t used = 0;
 
-	if (!controllers)
-		return;
 	for (bool more = true; more;) {
 		owned_fd fd = -1;
 
@@ -111,12 +141,41 @@ static void pass_down(int dir, const char *parent, unsigned controllers)
 		more = parent[used] == '/';
 		(void)snprintf(path, sizeof(path), "%.*s", (int)used, parent);
 		fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		for (size_t i = 0; fd >= 0 && i < sizeof(all) / sizeof(all[0]); i++)
-			if (places_controllers(all[i] + 1) &
-			    controllers) /* read back by the limits */
-				(void)cgroup_write_text(fd, "cgroup.subtree_control", all[i]);
+		if (fd >= 0)
+			visit(fd, controllers);
 		used += more;
 	}
+}
+
+/* Those of the controllers that this v2 group wasn't given. */
+static unsigned lacking(int dir, unsigned controllers)
+{
+	static const struct {
+		unsigned controller;
+		const char *file;
+	} files[] = {{CONTROLLER_MEMORY, "memory.max"},
+		     {CONTROLLER_IO, "io.max"},
+		     {CONTROLLER_CPUSET, "cpuset.cpus"}};
+	unsigned missing = 0;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if ((controllers & files[i].controller) &&
+		    faccessat(dir, files[i].file, F_OK, 0) < 0)
+			missing |= files[i].controller;
+	return missing;
+}
+
+static void furnish(const struct place *place, const char *parent, unsigned want, struct group *g)
+{
+	if (!place->v2 && (g->controllers & CONTROLLER_CPUSET)) {
+		each_level(place->dir, parent, fill_cpuset, CONTROLLER_CPUSET);
+		fill_cpuset(g->dir, CONTROLLER_CPUSET);
+	}
+	if (!place->v2 || !lacking(g->dir, g->controllers & want))
+		return;
+	pass_down(place->dir, g->controllers & CONTROLLER_CPUSET);
+	each_level(place->dir, parent, pass_down, g->controllers);
+	g->controllers &= ~lacking(g->dir, g->controllers);
 }
 
 static int make_directory(int parent, const char *name)
@@ -134,11 +193,14 @@ static int make_directory(int parent, const char *name)
 }
 
 static int group_make(const struct place *place, const char *parent, const char *name,
-		      struct group *out)
+		      unsigned want, struct group *out)
 {
 	struct group g = {.ops = place->v2 ? &group_v2 : &group_v1,
 			  .dir = -1,
 			  .controllers = place->controllers};
+
+	if (place->v2 && !(want & CONTROLLER_CPUSET))
+		g.controllers &= ~(unsigned)CONTROLLER_CPUSET;
 
 	g.parent = open_parent(place->dir, parent);
 	if (g.parent < 0)
@@ -148,29 +210,16 @@ static int group_make(const struct place *place, const char *parent, const char 
 		(void)close(g.parent);
 		return g.dir;
 	}
-	if (place->v2 && (g.controllers & CONTROLLER_MEMORY) &&
-	    faccessat(g.dir, "memory.max", F_OK, 0) < 0)
-		pass_down(place->dir, parent, g.controllers);
+	furnish(place, parent, want, &g);
 	*out = g;
 	return 0;
-}
-
-/* Which hierarchies a job of these limits is put into: each costs an attach. Memory and tasks
- * always, for the peaks. */
-static unsigned wanted(const struct sandbox_limits *limits)
-{
-	unsigned want = CONTROLLER_MEMORY | CONTROLLER_PIDS;
-
-	if (limits->cpu_milli || limits->cpu_weight)
-		want |= CONTROLLER_CPU;
-	return want;
 }
 
 static int make_groups(struct cgroup *cg, const struct sandbox_spec *spec, struct error *err)
 {
 	const struct places *places = places_get();
 	const char *parent = spec->cgroup_parent ? spec->cgroup_parent : DEFAULT_PARENT;
-	unsigned want = wanted(&spec->limits), have = 0;
+	unsigned want = cgroup_wanted(&spec->limits), have = 0;
 
 	for (int pass = 0; pass < 2; pass++) { /* v2 first */
 		for (size_t i = 0; i < places->count; i++) {
@@ -183,92 +232,19 @@ static int make_groups(struct cgroup *cg, const struct sandbox_spec *spec, struc
 				want |= CONTROLLER_CPUACCT | CONTROLLER_FREEZER;
 			if (pass == 1 && !(place->controllers & want & ~have))
 				continue;
-			rc = group_make(place, parent, cg->name, &cg->group[cg->count]);
+			rc = group_make(place, parent, cg->name, want, &cg->group[cg->count]);
 			if (rc == -EEXIST)
 				return error_say(
 					err, EEXIST,
 					"a control group '%s' is there already, with processes "
 					"in it; choose another name for the job",
 					cg->name);
-			if (rc == 0)
+			if (rc < 0)
+				cg->failed = -rc;
+			else
 				have |= cg->group[cg->count++].controllers;
 		}
 	}
-	return 0;
-}
-
-static unsigned can_of(unsigned controllers, bool v2)
-{
-	return (controllers & CONTROLLER_MEMORY ? SANDBOX_CAN_MEMORY : 0) |
-	       (controllers & CONTROLLER_PIDS ? SANDBOX_CAN_TASKS : 0) |
-	       (controllers & CONTROLLER_CPU ? SANDBOX_CAN_CPU : 0) |
-	       (v2 || (controllers & CONTROLLER_CPUACCT) ? SANDBOX_CAN_CPU_TIME : 0) |
-	       (v2 || (controllers & CONTROLLER_FREEZER) ? SANDBOX_CAN_FREEZE : 0);
-}
-
-struct limit {
-	const char *name;
-	unsigned controller;
-	uint64_t value;
-	size_t setter; /* of group_ops */
-};
-
-static int refuse(const struct limit *limit, struct error *err)
-{
-	const struct places *places = places_get();
-
-	return error_say(
-		err, EOPNOTSUPP,
-		"the limit of %s can't be held here: %s; run as root, or in a delegated control "
-		"group (systemd-run --user --scope -p Delegate=yes), or without that limit",
-		limit->name,
-		places->why[0] ? places->why : "the kernel offers no controller for it");
-}
-
-static int set_one(struct cgroup *cg, const struct limit *limit, bool change, struct error *err)
-{
-	struct group *g = holder(cg, limit->controller);
-	int (*set)(int dir, uint64_t value);
-	int rc;
-
-	if (!limit->value && (!change || !g))
-		return 0;
-	if (!g)
-		return limit->controller == CONTROLLER_PIDS && !change ? 0 : refuse(limit, err);
-	memcpy(&set, (const char *)g->ops + limit->setter, sizeof(set));
-	rc = set(g->dir, limit->value);
-	if (rc == -ERANGE)
-		return error_say(err, ERANGE, "the kernel didn't keep the limit of %s (%llu)",
-				 limit->name, (unsigned long long)limit->value);
-	return rc < 0 ? error_set(err, -rc, "set the limit of %s", limit->name) : 0;
-}
-
-/* `change`: what is 0 now may have been set before. */
-static int set_limits(struct cgroup *cg, const struct sandbox_limits *limits, bool change,
-		      struct error *err)
-{
-	const struct limit all[] = {
-		{"memory", CONTROLLER_MEMORY, limits->memory,
-		 offsetof(struct group_ops, set_memory)},
-		{"tasks", CONTROLLER_PIDS, limits->tasks, offsetof(struct group_ops, set_tasks)},
-		{"cpus", CONTROLLER_CPU, limits->cpu_milli, offsetof(struct group_ops, set_cpu)},
-		{"cpu weight", CONTROLLER_CPU, limits->cpu_weight,
-		 offsetof(struct group_ops, set_weight)},
-	};
-
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		int rc = set_one(cg, &all[i], change, err);
-
-		if (rc < 0)
-			return rc;
-	}
-	if (limits->io_read || limits->io_write || limits->io_read_ops || limits->io_write_ops ||
-	    limits->io_weight)
-		return refuse(&(struct limit){.name = "io"}, err);
-	if (limits->cpuset[0])
-		return refuse(&(struct limit){.name = "processors"}, err);
-	if (limits->cpu_time_ms && !(cg->holds & SANDBOX_CAN_CPU_TIME))
-		return refuse(&(struct limit){.name = "cpu time"}, err);
 	return 0;
 }
 
@@ -302,7 +278,7 @@ int cgroup_new(const struct plan *plan, struct cgroup **out, struct error *err)
 	const struct sandbox_spec *spec = plan->spec;
 	owned(cgroup) *cg = calloc(1, sizeof(*cg));
 	char name[64];
-	int rc;
+	int rc = 0;
 
 	if (made == 0)
 		sweep(spec);
@@ -311,21 +287,25 @@ int cgroup_new(const struct plan *plan, struct cgroup **out, struct error *err)
 		cg->oom = -1;
 	if (!cg || !(cg->name = strdup(spec->name ? spec->name : name)))
 		return error_set(err, ENOMEM, "control groups");
-	rc = make_groups(cg, spec, err);
+	if (cgroup_wanted(&spec->limits) & CONTROLLER_IO)
+		rc = disks_find(plan, &cg->disks, err);
+	if (rc == 0)
+		rc = make_groups(cg, spec, err);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < cg->count; i++)
-		cg->holds |= can_of(cg->group[i].controllers, cg->group[i].ops == &group_v2);
-	rc = set_limits(cg, &spec->limits, false, err);
+		cg->holds |= cgroup_can_of(cg->group[i].controllers, cg->group[i].ops == &group_v2);
+	rc = cgroup_hold(cg, &spec->limits, false, err);
 	if (rc < 0)
 		return rc;
-	if (spec->limits.memory && holder(cg, CONTROLLER_MEMORY)) {
-		struct group *g = holder(cg, CONTROLLER_MEMORY);
+	if (spec->limits.memory && cgroup_holder(cg, CONTROLLER_MEMORY)) {
+		struct group *g = cgroup_holder(cg, CONTROLLER_MEMORY);
 
 		cg->oom = g->ops->oom_fd(g->dir);
 		if (cg->oom < 0)
 			return error_set(err, -cg->oom, "watch the memory limit");
 	}
+	cg->made = true;
 	*out = give(cg);
 	return 0;
 }
@@ -396,14 +376,9 @@ int cgroup_enter(struct cgroup *cg, pid_t pid, struct error *err)
 	return rc < 0 ? error_set(err, -rc, "put the job into its control group") : 0;
 }
 
-int cgroup_set_limits(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
-{
-	return set_limits(cg, limits, true, err);
-}
-
 int cgroup_freeze(struct cgroup *cg, bool frozen, struct error *err)
 {
-	const struct group *g = v2_of(cg) ? v2_of(cg) : holder(cg, CONTROLLER_FREEZER);
+	const struct group *g = v2_of(cg) ? v2_of(cg) : cgroup_holder(cg, CONTROLLER_FREEZER);
 	int rc = g ? g->ops->freeze(g->dir, frozen) : -EOPNOTSUPP;
 
 	if (rc < 0)
@@ -413,10 +388,11 @@ int cgroup_freeze(struct cgroup *cg, bool frozen, struct error *err)
 
 void cgroup_kill(struct cgroup *cg)
 {
-	const struct group *freezer = holder(cg, CONTROLLER_FREEZER);
+	const struct group *freezer = cgroup_holder(cg, CONTROLLER_FREEZER);
 
 	for (size_t i = 0; i < cg->count; i++)
 		cg->group[i].ops->kill(cg->group[i].dir);
+	cgroup_drain(cg);
 	if (freezer && freezer->ops == &group_v1) /* there the frozen don't die */
 		(void)freezer->ops->freeze(freezer->dir, false);
 }
@@ -454,19 +430,6 @@ uint64_t cgroup_cpu_us(const struct cgroup *cg)
 		if (cg->group[i].ops->cpu_us(&cg->group[i], &us) == 0)
 			break;
 	return us;
-}
-
-unsigned cgroup_can(char *why, size_t size)
-{
-	const struct places *places = places_get();
-	unsigned can = 0;
-
-	for (size_t i = 0; i < places->count; i++)
-		if (places->place[i].dir >= 0)
-			can |= can_of(places->place[i].controllers, places->place[i].v2);
-	if (why)
-		(void)snprintf(why, size, "%s", places->why);
-	return can;
 }
 
 int cgroup_remove(const char *parent, const char *name, struct error *err)

@@ -44,6 +44,10 @@ int cgroup_set_limits(struct cgroup *cg, const struct sandbox_limits *limits, st
 int cgroup_freeze(struct cgroup *cg, bool frozen, struct error *err);
 void cgroup_kill(struct cgroup *cg);
 
+/* Lifts the limits of io of a job that is over: who waits for the disk can't die before it has
+ * answered. Done by cgroup_kill() too. */
+void cgroup_drain(struct cgroup *cg);
+
 /* Processes inside right now? Proof that nothing survived. */
 bool cgroup_populated(const struct cgroup *cg);
 
@@ -64,8 +68,11 @@ uint64_t cgroup_cpu_us(const struct cgroup *cg);
 /* The name of the groups. */
 const char *cgroup_name(const struct cgroup *cg);
 
-/* What can be held here, SANDBOX_CAN_*, and when something can't, why, as a sentence. */
-unsigned cgroup_can(char *why, size_t size);
+/* What can be held here, SANDBOX_CAN_*. */
+unsigned cgroup_can(void);
+
+/* Why one of them, a single bit, can't be, and what to do. */
+void cgroup_remedy(unsigned can, char *out, size_t size);
 
 /* Kills and removes the groups that a caller who died left behind. Fine when there are none. */
 int cgroup_remove(const char *parent, const char *name, struct error *err);

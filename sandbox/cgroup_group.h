@@ -1,8 +1,11 @@
-/* cgroup_group.h - one directory of one hierarchy, and what its version can do with it. */
+/* cgroup_group.h - one directory of one hierarchy, what its version can do with it, and what a job
+ * has of them. For the files cgroup*.c alone. */
 #pragma once
 
 #include "sandbox/cgroup.h"
+#include "sandbox/cgroup_disk.h"
 #include "sandbox/cgroup_place.h"
+#include "sandbox/cgroup_text.h"
 
 struct group_ops;
 
@@ -19,6 +22,9 @@ struct group_ops {
 	int (*set_tasks)(int dir, uint64_t tasks);
 	int (*set_cpu)(int dir, uint64_t milli);
 	int (*set_weight)(int dir, uint64_t weight);
+	int (*set_io)(int dir, dev_t disk, const struct io_rates *rates);
+	int (*set_io_weight)(int dir, enum disk_weigher how, uint64_t weight);
+	int (*set_cpuset)(int dir, const char *list); /* "" lifts it */
 	int (*freeze)(int dir, bool frozen);
 	void (*kill)(int dir);
 	bool (*populated)(int dir);
@@ -30,5 +36,33 @@ struct group_ops {
 
 extern const struct group_ops group_v1, group_v2;
 
+struct cgroup {
+	char *name;
+	struct group group[PLACES_MAX]; /* the v2 one first, when there is one */
+	size_t count;
+	int oom;
+	unsigned holds;
+	struct disks disks; /* none: started without a limit of io */
+	bool made;          /* the job may run: no further group comes */
+	bool drained;       /* of its limits of io */
+	int failed;         /* errno of a group that could not be made */
+};
+
+/* Who has all of these controllers here; the first is the best. */
+struct group *cgroup_holder(struct cgroup *cg, unsigned controllers);
+
+/* Controllers that a job of these limits is put into: each costs an attach. */
+unsigned cgroup_wanted(const struct sandbox_limits *limits);
+
+/* SANDBOX_CAN_* of a group with these controllers. */
+unsigned cgroup_can_of(unsigned controllers, bool v2);
+
+/* `change`: what is 0 now may have been set before. */
+int cgroup_hold(struct cgroup *cg, const struct sandbox_limits *limits, bool change,
+		struct error *err);
+
 /* Read-back of a limit in bytes, which the kernel rounds down to pages. */
 int group_same_bytes(uint64_t wanted, uint64_t got);
+
+/* A weight of io; 0: everybody's. Setter as above. */
+int group_set_weight(int dir, const char *file, uint64_t weight);

@@ -23,7 +23,16 @@ static const struct {
 } names[] = {
 	{"memory", CONTROLLER_MEMORY},   {"pids", CONTROLLER_PIDS},       {"cpu", CONTROLLER_CPU},
 	{"cpuacct", CONTROLLER_CPUACCT}, {"freezer", CONTROLLER_FREEZER}, {"io", CONTROLLER_IO},
+	{"blkio", CONTROLLER_IO},        {"cpuset", CONTROLLER_CPUSET},
 };
+
+const char *places_controller_name(unsigned controller)
+{
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (names[i].bit == controller)
+			return names[i].name;
+	return "?";
+}
 
 unsigned places_controllers(const char *list)
 {
@@ -149,19 +158,19 @@ static unsigned listed(int dir, const char *file)
 	return cgroup_read_text(dir, file, text, sizeof(text)) < 0 ? 0 : places_controllers(text);
 }
 
-/* What children of `dir` can have, after enabling whatever can be. */
+/* What children of `dir` can have, after enabling what all jobs get. */
 static unsigned enable(int dir)
 {
 	unsigned can = listed(dir, "cgroup.controllers");
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+	for (unsigned bit = 1; bit < CONTROLLER_CPUSET; bit <<= 1) {
 		char text[32];
 
-		(void)snprintf(text, sizeof(text), "+%s", names[i].name);
-		if (can & names[i].bit) /* whether it took is read back below */
+		(void)snprintf(text, sizeof(text), "+%s", places_controller_name(bit));
+		if (can & bit) /* whether it took is read back below */
 			(void)cgroup_write_text(dir, "cgroup.subtree_control", text);
 	}
-	return listed(dir, "cgroup.subtree_control");
+	return listed(dir, "cgroup.subtree_control") | (can & CONTROLLER_CPUSET);
 }
 
 static bool alone(int dir)

@@ -16,15 +16,18 @@ enum controller {
 	CONTROLLER_CPU = 4,
 	CONTROLLER_CPUACCT = 8,
 	CONTROLLER_FREEZER = 16,
-	CONTROLLER_IO = 32,
+	CONTROLLER_IO = 32, /* v1: blkio */
+	CONTROLLER_CPUSET = 64,
 };
 
 #define PLACES_MAX 12
 
 struct place {
 	bool v2;
-	unsigned controllers; /* that children can have */
-	int dir;              /* -1: not writable; lives as long as the process */
+	/* That children can have. v2 passes down all of them but the cpuset: each group of that
+	 * costs every job, so it comes with the first that asks. */
+	unsigned controllers;
+	int dir; /* -1: not writable; lives as long as the process */
 	char path[PATH_MAX];
 };
 
@@ -41,3 +44,6 @@ void places_parse(const char *mountinfo, const char *cgroup, struct places *out)
 
 /* CONTROLLER_* of a list separated by `,` or blanks. */
 unsigned places_controllers(const char *list);
+
+/* "cpuset"; static. */
+const char *places_controller_name(unsigned controller);

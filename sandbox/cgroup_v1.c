@@ -2,6 +2,7 @@
 #include "sandbox/cgroup_group.h"
 
 #include "base/owned.h"
+#include "sandbox/cpuset.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/sysinfo.h>
+#include <sys/sysmacros.h>
 
 #define PERIOD_US 100000
 
@@ -94,6 +96,49 @@ static int v1_set_weight(int dir, uint64_t weight)
 	return rc < 0 ? rc : (got == shares ? 0 : -ERANGE);
 }
 
+static int set_throttle(int dir, const char *file, dev_t disk, uint64_t value)
+{
+	char text[8192];
+	int rc;
+
+	(void)snprintf(text, sizeof(text), "%u:%u %" PRIu64, major(disk), minor(disk), value);
+	rc = cgroup_write_text(dir, file, text);
+	if (rc == 0)
+		rc = cgroup_read_text(dir, file, text, sizeof(text));
+	return rc < 0 ? rc : (cgroup_text_of_disk(text, disk) == value ? 0 : -ERANGE);
+}
+
+/* What goes through the page cache is written by nobody in particular here: no limit of writing
+ * would hold. */
+static int v1_set_io(int dir, dev_t disk, const struct io_rates *rates)
+{
+	int rc = rates->write || rates->write_ops ? -EOPNOTSUPP : 0;
+
+	if (rc == 0)
+		rc = set_throttle(dir, "blkio.throttle.read_bps_device", disk, rates->read);
+	if (rc == 0)
+		rc = set_throttle(dir, "blkio.throttle.read_iops_device", disk, rates->read_ops);
+	return rc;
+}
+
+static int v1_set_io_weight(int dir, enum disk_weigher how, uint64_t weight)
+{
+	return how == DISK_WEIGHED_BY_BFQ ? group_set_weight(dir, "blkio.bfq.weight", weight)
+					  : -EOPNOTSUPP;
+}
+
+static int v1_set_cpuset(int dir, const char *list)
+{
+	char all[4096], got[4096];
+	int rc = *list ? 0 : cgroup_read_text(dir, "../cpuset.cpus", all, sizeof(all));
+
+	if (rc >= 0)
+		rc = cgroup_write_text(dir, "cpuset.cpus", *list ? list : all);
+	if (rc == 0)
+		rc = cgroup_read_text(dir, "cpuset.effective_cpus", got, sizeof(got));
+	return rc < 0 ? rc : (cpuset_same(*list ? list : all, got) ? 0 : -ERANGE);
+}
+
 static int v1_freeze(int dir, bool frozen)
 {
 	return cgroup_write_text(dir, "freezer.state", frozen ? "FROZEN" : "THAWED");
@@ -142,6 +187,19 @@ static void v1_counts(const struct group *g, struct cgroup_counts *out)
 		(void)cgroup_read_key(g->dir, "pids.events", "max", &out->tasks_refused);
 }
 
+/* Only what was read: see v1_set_io(). The disks without a limit aren't in the file. */
+static void read_io(const struct group *g, struct sandbox_usage *out)
+{
+	char text[8192];
+	uint64_t read;
+
+	if (cgroup_read_text(g->dir, "blkio.throttle.io_service_bytes", text, sizeof(text)) < 0 ||
+	    !cgroup_text_service(text, &read))
+		return;
+	out->io_read_bytes = read;
+	out->measured |= SANDBOX_MEASURED_IO_READ;
+}
+
 static void v1_usage(const struct group *g, struct sandbox_usage *out)
 {
 	uint64_t value, system;
@@ -163,6 +221,8 @@ static void v1_usage(const struct group *g, struct sandbox_usage *out)
 		out->cpu_system_ms = system / 1000000;
 		out->measured |= SANDBOX_MEASURED_CPU;
 	}
+	if (g->controllers & CONTROLLER_IO)
+		read_io(g, out);
 }
 
 static int v1_cpu_us(const struct group *g, uint64_t *out)
@@ -182,6 +242,9 @@ const struct group_ops group_v1 = {
 	.set_tasks = v1_set_tasks,
 	.set_cpu = v1_set_cpu,
 	.set_weight = v1_set_weight,
+	.set_io = v1_set_io,
+	.set_io_weight = v1_set_io_weight,
+	.set_cpuset = v1_set_cpuset,
 	.freeze = v1_freeze,
 	.kill = v1_kill,
 	.populated = v1_populated,

@@ -1,11 +1,11 @@
 #include "sandbox/cgroup_file.h"
 #include "sandbox/cgroup_group.h"
+#include "sandbox/cpuset.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PERIOD_US 100000
@@ -69,6 +69,38 @@ static int v2_set_weight(int dir, uint64_t weight)
 	return rc < 0 ? rc : (got == (weight ? weight : 100) ? 0 : -ERANGE);
 }
 
+static int v2_set_io(int dir, dev_t disk, const struct io_rates *rates)
+{
+	char text[8192];
+	int rc;
+
+	cgroup_text_rates(disk, rates, text, sizeof(text));
+	rc = cgroup_write_text(dir, "io.max", text);
+	if (rc == 0)
+		rc = cgroup_read_text(dir, "io.max", text, sizeof(text));
+	return rc < 0 ? rc : (cgroup_text_has_rates(text, disk, rates) ? 0 : -ERANGE);
+}
+
+static int v2_set_io_weight(int dir, enum disk_weigher how, uint64_t weight)
+{
+	return how == DISK_NOT_WEIGHED
+		       ? -EOPNOTSUPP
+		       : group_set_weight(
+				 dir, how == DISK_WEIGHED_BY_BFQ ? "io.bfq.weight" : "io.weight",
+				 weight);
+}
+
+static int v2_set_cpuset(int dir, const char *list)
+{
+	char got[4096];
+	int rc = cgroup_write_text(dir, "cpuset.cpus", *list ? list : "\n");
+
+	if (rc < 0 || !*list)
+		return rc;
+	rc = cgroup_read_text(dir, "cpuset.cpus.effective", got, sizeof(got));
+	return rc < 0 ? rc : (cpuset_same(list, got) ? 0 : -ERANGE);
+}
+
 static int v2_freeze(int dir, bool frozen)
 {
 	return cgroup_write_text(dir, "cgroup.freeze", frozen ? "1" : "0");
@@ -101,25 +133,33 @@ static void v2_counts(const struct group *g, struct cgroup_counts *out)
 		(void)cgroup_read_key(g->dir, "pids.events", "max", &out->tasks_refused);
 }
 
-/* Bytes of all devices in the lines "MAJ:MIN rbytes=N wbytes=N ...". */
 static void read_io(const struct group *g, struct sandbox_usage *out)
 {
-	char text[4096];
-	uint64_t read = 0, written = 0, r, w;
+	char text[8192];
 
 	if (!(g->controllers & CONTROLLER_IO) ||
 	    cgroup_read_text(g->dir, "io.stat", text, sizeof(text)) < 0)
 		return;
-	for (const char *line = text; line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (sscanf(line, "%*s rbytes=%" SCNu64 " wbytes=%" SCNu64, &r, &w) == 2) {
-			read += r;
-			written += w;
-		}
-	}
-	out->io_read_bytes = read;
-	out->io_write_bytes = written;
+	cgroup_text_io(text, disk_is_bottom, &out->io_read_bytes, &out->io_write_bytes);
 	out->measured |= SANDBOX_MEASURED_IO_READ | SANDBOX_MEASURED_IO_WRITE;
+}
+
+/* The kernel tells of all three or of none. */
+static void read_pressure(const struct group *g, struct sandbox_usage *out)
+{
+	static const char *const files[] = {"cpu.pressure", "memory.pressure", "io.pressure"};
+	uint64_t *const to[] = {&out->pressure_cpu_ms, &out->pressure_memory_ms,
+				&out->pressure_io_ms};
+	uint64_t us[3];
+	char text[512];
+
+	for (size_t i = 0; i < 3; i++)
+		if (cgroup_read_text(g->dir, files[i], text, sizeof(text)) < 0 ||
+		    !cgroup_text_pressure(text, &us[i]))
+			return;
+	for (size_t i = 0; i < 3; i++)
+		*to[i] = us[i] / 1000;
+	out->measured |= SANDBOX_MEASURED_PRESSURE;
 }
 
 static void read_cpu(const struct group *g, struct sandbox_usage *out)
@@ -150,6 +190,7 @@ static void v2_usage(const struct group *g, struct sandbox_usage *out)
 		out->measured |= SANDBOX_MEASURED_TASKS;
 	}
 	read_io(g, out);
+	read_pressure(g, out);
 }
 
 static int v2_cpu_us(const struct group *g, uint64_t *out)
@@ -162,6 +203,9 @@ const struct group_ops group_v2 = {
 	.set_tasks = v2_set_tasks,
 	.set_cpu = v2_set_cpu,
 	.set_weight = v2_set_weight,
+	.set_io = v2_set_io,
+	.set_io_weight = v2_set_io_weight,
+	.set_cpuset = v2_set_cpuset,
 	.freeze = v2_freeze,
 	.kill = v2_kill,
 	.populated = v2_populated,

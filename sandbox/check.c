@@ -59,19 +59,18 @@ static void check_limits(struct checker *c)
 		{SANDBOX_CAN_TASKS, "limit of tasks"},
 		{SANDBOX_CAN_CPU, "limit of processors, and cpu weight"},
 		{SANDBOX_CAN_CPU_TIME, "limit of processor time"},
+		{SANDBOX_CAN_IO_READ, "limit of io read, for places on a disk of their own"},
+		{SANDBOX_CAN_IO, "limit of io written, for places on ext4, xfs or f2fs"},
+		{SANDBOX_CAN_CPUSET, "cpuset"},
 		{SANDBOX_CAN_FREEZE, "freezing a job"},
 	};
-	char why[256], remedy[512];
+	char remedy[400];
 	unsigned can = sandbox_can();
 
-	(void)cgroup_can(why, sizeof(why));
-	(void)snprintf(
-		remedy, sizeof(remedy),
-		"%s; run as root, or in a delegated control group (systemd-run --user --scope "
-		"-p Delegate=yes)",
-		why[0] ? why : "the kernel offers no controller for it");
-	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		cgroup_remedy(limits[i].bit, remedy, sizeof(remedy));
 		tell(c, can & limits[i].bit, false, limits[i].what, remedy);
+	}
 }
 
 static void check_filter(struct checker *c)

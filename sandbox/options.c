@@ -1,6 +1,7 @@
 #include "sandbox/options.h"
 
 #include "base/units.h"
+#include "sandbox/cpuset.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,10 @@ const char options_help[] =
 	"  --output SIZE     bytes that it may print\n"
 	"  --disk SIZE       bytes that it may write\n"
 	"  --inodes N        files that it may make\n"
+	"  --io-read SIZE, --io-write SIZE  bytes a second from and to each disk that it may write on\n"
+	"  --io-read-ops N, --io-write-ops N  requests a second\n"
+	"  --io-weight N     its share when these disks are busy, 1 to 10000, usually 100\n"
+	"  --cpuset LIST     the processors that it may run on, 0-1,3\n"
 	"  --files N         descriptors of one process\n"
 	"  --network MODE    none (its own loopback; the default) or host\n"
 	"  --workdir DIR     the worktree, instead of the current directory\n"
@@ -70,6 +75,18 @@ static int set_count(struct options *o, uint64_t *out, const char *value, struct
 	*out = strtoull(value, &end, 10);
 	if (errno || *end || *value < '0' || *value > '9' || *out == 0)
 		return error_say(err, EINVAL, "'%.60s' is not a number above 0", value);
+	return 0;
+}
+
+static int set_cpuset(struct options *o, uint64_t *out, const char *value, struct error *err)
+{
+	struct cpuset set;
+
+	(void)out;
+	if (strlen(value) >= sizeof(o->spec.limits.cpuset) || cpuset_parse(value, &set) < 0)
+		return error_say(err, EINVAL, "'%.60s' is not a list of processors like 0-1,3",
+				 value);
+	memcpy(o->spec.limits.cpuset, value, strlen(value) + 1);
 	return 0;
 }
 
@@ -178,6 +195,12 @@ static const struct {
 	{"--output", set_size, LIMIT(output)},
 	{"--disk", set_size, LIMIT(disk)},
 	{"--inodes", set_count, LIMIT(inodes)},
+	{"--io-read", set_size, LIMIT(io_read)},
+	{"--io-write", set_size, LIMIT(io_write)},
+	{"--io-read-ops", set_count, LIMIT(io_read_ops)},
+	{"--io-write-ops", set_count, LIMIT(io_write_ops)},
+	{"--io-weight", set_count, LIMIT(io_weight)},
+	{"--cpuset", set_cpuset, 0},
 	{"--files", set_count, LIMIT(files)},
 	{"--network", set_network, 0},
 	{"--profile", set_profile, 0},

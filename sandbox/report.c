@@ -69,23 +69,31 @@ static int append_usage(struct buffer *out, const struct sandbox_usage *u)
 	const struct {
 		const char *name;
 		uint64_t value;
+		unsigned bit; /* in `measured`; 0: always */
 	} all[] = {
-		{"wall_ms", u->wall_ms},
-		{"cpu_ms", u->cpu_user_ms + u->cpu_system_ms},
-		{"cpu_user_ms", u->cpu_user_ms},
-		{"cpu_system_ms", u->cpu_system_ms},
-		{"memory_peak", u->memory_peak},
-		{"tasks_peak", u->tasks_peak},
-		{"disk_peak", u->disk_peak},
-		{"io_read_bytes", u->io_read_bytes},
-		{"io_write_bytes", u->io_write_bytes},
-		{"output_bytes", u->output_bytes},
+		{"wall_ms", u->wall_ms, 0},
+		{"cpu_ms", u->cpu_user_ms + u->cpu_system_ms, SANDBOX_MEASURED_CPU},
+		{"cpu_user_ms", u->cpu_user_ms, SANDBOX_MEASURED_CPU},
+		{"cpu_system_ms", u->cpu_system_ms, SANDBOX_MEASURED_CPU},
+		{"memory_peak", u->memory_peak, SANDBOX_MEASURED_MEMORY},
+		{"tasks_peak", u->tasks_peak, SANDBOX_MEASURED_TASKS},
+		{"disk_peak", u->disk_peak, SANDBOX_MEASURED_DISK},
+		{"io_read_bytes", u->io_read_bytes, SANDBOX_MEASURED_IO_READ},
+		{"io_write_bytes", u->io_write_bytes, SANDBOX_MEASURED_IO_WRITE},
+		{"output_bytes", u->output_bytes, 0},
+		{"pressure_cpu_ms", u->pressure_cpu_ms, SANDBOX_MEASURED_PRESSURE},
+		{"pressure_memory_ms", u->pressure_memory_ms, SANDBOX_MEASURED_PRESSURE},
+		{"pressure_io_ms", u->pressure_io_ms, SANDBOX_MEASURED_PRESSURE},
 	};
 	int rc = buffer_printf(out, "  \"usage\": {");
 
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && rc == 0; i++)
-		rc = buffer_printf(out, "%s\"%s\": %llu", i ? ", " : "", all[i].name,
-				   (unsigned long long)all[i].value);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && rc == 0; i++) {
+		rc = buffer_printf(out, "%s\"%s\": ", i ? ", " : "", all[i].name);
+		if (rc == 0)
+			rc = (u->measured & all[i].bit) == all[i].bit
+				     ? buffer_printf(out, "%llu", (unsigned long long)all[i].value)
+				     : buffer_printf(out, "null");
+	}
 	return rc < 0 ? rc : buffer_printf(out, "}\n}\n");
 }
 

@@ -171,7 +171,7 @@ void sandbox_prepare(void)
 	if (plan_make(&spec, &plan, NULL) ==
 	    0) /* what fails here fails again, and is told, later */
 		plan_done(&plan);
-	(void)cgroup_can(NULL, 0);
+	(void)cgroup_can();
 }
 
 int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct error *err)
@@ -242,5 +242,5 @@ int sandbox_remove(const char *cgroup_parent, const char *name, struct error *er
 
 unsigned sandbox_can(void)
 {
-	return cgroup_can(NULL, 0) | SANDBOX_CAN_TASKS;
+	return cgroup_can() | SANDBOX_CAN_TASKS;
 }

@@ -1,5 +1,7 @@
 #include "sandbox/spec.h"
 
+#include "sandbox/cpuset.h"
+
 #include <limits.h>
 #include <string.h>
 
@@ -176,6 +178,23 @@ static int check_ids(const struct sandbox_spec *spec, struct error *err)
 	return 0;
 }
 
+static int check_cpuset(const struct sandbox_limits *limits, struct error *err)
+{
+	struct cpuset set;
+	int rc;
+
+	if (strnlen(limits->cpuset, sizeof(limits->cpuset)) == sizeof(limits->cpuset))
+		return error_say(err, EINVAL, "the cpuset is longer than %d bytes",
+				 SANDBOX_CPUSET_SIZE - 1);
+	rc = limits->cpuset[0] ? cpuset_parse(limits->cpuset, &set) : 0;
+	if (rc == -ERANGE)
+		return error_say(err, EINVAL, "cpuset '%.60s': processors 0 to %d make sense",
+				 limits->cpuset, CPUSET_PROCESSORS - 1);
+	return rc < 0 ? error_say(err, EINVAL, "cpuset '%.60s': a list like 0-1,3 is needed",
+				  limits->cpuset)
+		      : 0;
+}
+
 int spec_check_limits(const struct sandbox_limits *limits, struct error *err)
 {
 	const struct {
@@ -194,6 +213,11 @@ int spec_check_limits(const struct sandbox_limits *limits, struct error *err)
 		{"disk", limits->disk, 4096, SPEC_BYTES_MAX},
 		{"inodes", limits->inodes, 16, SPEC_BYTES_MAX},
 		{"files", limits->files, SPEC_FILES_MIN, 1 << 30},
+		{"io read (bytes a second)", limits->io_read, SPEC_IO_MIN, SPEC_BYTES_MAX},
+		{"io written (bytes a second)", limits->io_write, SPEC_IO_MIN, SPEC_BYTES_MAX},
+		{"io read (requests a second)", limits->io_read_ops, 1, SPEC_IO_OPS_MAX},
+		{"io written (requests a second)", limits->io_write_ops, 1, SPEC_IO_OPS_MAX},
+		{"io weight", limits->io_weight, 1, 10000},
 	};
 
 	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
@@ -204,7 +228,7 @@ int spec_check_limits(const struct sandbox_limits *limits, struct error *err)
 					 ranges[i].name, (unsigned long long)ranges[i].value,
 					 (unsigned long long)ranges[i].min,
 					 (unsigned long long)ranges[i].max);
-	return 0;
+	return check_cpuset(limits, err);
 }
 
 int spec_check(const struct sandbox_spec *spec, struct error *err)

@@ -16,6 +16,8 @@
 #define SPEC_TASKS_MAX       4194304 /* the kernel's own largest pid_max */
 #define SPEC_FILES_MIN       4       /* 0, 1, 2 and one to load the program with */
 #define SPEC_CPU_TIME_MIN_MS 10
+#define SPEC_IO_MIN          4096      /* a page a second */
+#define SPEC_IO_OPS_MAX      (1 << 30) /* the kernel counts them in 32 bits */
 
 /* -EINVAL and one sentence about the first thing that is wrong. */
 int spec_check(const struct sandbox_spec *spec, struct error *err);

@@ -201,6 +201,7 @@ static void read_control(struct sandbox *s)
 		s->ending.has_status = m.status != -1;
 		s->ending.status = m.status;
 		s->usage.disk_peak = m.disk;
+		cgroup_drain(s->cg);
 	} else if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
 		forget(s, &s->job.control);
 	}

@@ -1,0 +1,33 @@
+/* cgroup_text.h - what the kernel's control files say, where it is more than a number. Pure. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A second, on one disk; 0: no limit. */
+struct io_rates {
+	uint64_t read, write;         /* bytes */
+	uint64_t read_ops, write_ops; /* requests */
+};
+
+/* The line for v2's io.max, and whether the file, read back, says the same of that disk. */
+void cgroup_text_rates(dev_t disk, const struct io_rates *rates, char *out, size_t size);
+bool cgroup_text_has_rates(const char *text, dev_t disk, const struct io_rates *rates);
+
+/* What v1's throttle files, lines of "MAJ:MIN NUMBER", say of a disk; 0: nothing. */
+uint64_t cgroup_text_of_disk(const char *text, dev_t disk);
+
+/* Sums of v2's io.stat over the disks that `counts` is true for. */
+void cgroup_text_io(const char *text, bool (*counts)(dev_t disk), uint64_t *read,
+		    uint64_t *written);
+
+/* What v1's blkio.throttle.io_service_bytes says was read; false: it says nothing. */
+bool cgroup_text_service(const char *text, uint64_t *read);
+
+/* Microseconds in which some waited, of a pressure file. */
+bool cgroup_text_pressure(const char *text, uint64_t *us);
+
+/* "100" of "default 100\n" or of "100\n"; 0: neither. */
+uint64_t cgroup_text_weight(const char *text);
