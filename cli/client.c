@@ -3,8 +3,10 @@
 #include "base/clock.h"
 #include "proto/dial.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ANSWER_MS 30000 /* a dispatcher that says nothing for so long hangs */
 
@@ -208,10 +210,23 @@ static const char *cause(const struct client *c)
 	return at && strncmp(at + length, ": ", 2) == 0 ? at + length + 2 : c->why.text;
 }
 
+/* A socket that is there, and not for us. */
+static bool is_closed_to_us(const char *path)
+{
+	return *path && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0 && errno == EACCES;
+}
+
 static int no_dispatcher(const struct client *c, struct error *err)
 {
 	if (c->why.code == EACCES)
 		return error_say(err, EACCES, "%s", c->why.text);
+	if (is_closed_to_us(c->options.address.path))
+		return error_say(
+			err, EACCES,
+			"the socket %s is not open to this user (uid %lu): put that uid into `allow_uids:` "
+			"of its dispatcher.yml, with a socket where this user can reach it, or ask as the "
+			"dispatcher's user",
+			c->options.address.path, (unsigned long)geteuid());
 	return error_say(
 		err, ENOTCONN,
 		"no dispatcher at %s: %s. Start one with `cupel up REPO`, or name another with "

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define HEAD_MAX 2048 /* bytes of .git/HEAD */
 
@@ -88,9 +89,15 @@ static int find_path(const char *text, struct repository *r, struct error *err)
 {
 	if (!realpath(text, r->place))
 		return error_set(err, errno, "find the repository %s", text);
-	if (!is_repository(r->place))
-		return error_say(err, ENOENT, "%s is no git repository", r->place);
-	return 0;
+	if (is_repository(r->place))
+		return 0;
+	if (faccessat(AT_FDCWD, r->place, R_OK | X_OK, AT_EACCESS) < 0 && errno == EACCES)
+		return error_say(
+			err, EACCES,
+			"this user (uid %lu) may not look into %s: it needs the rights to read "
+			"and search it (`chmod` r and x)",
+			(unsigned long)geteuid(), r->place);
+	return error_say(err, ENOENT, "%s is no git repository", r->place);
 }
 
 int repository_find(const char *text, struct repository *out, struct error *err)

@@ -16,5 +16,6 @@ struct repository {
 /* Pure. ssh://host/x, https://..., user@host:x. */
 bool repository_is_url(const char *text);
 
-/* A path, a URL, or NULL for the repository around the current directory. -ENOENT: it isn't one. */
+/* A path, a URL, or NULL for the repository around the current directory. -ENOENT: it isn't one;
+ * -EACCES: this user can't tell. */
 int repository_find(const char *text, struct repository *out, struct error *err);

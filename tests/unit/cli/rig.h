@@ -36,6 +36,7 @@ struct rig {
 	rig_answer answer;
 	void *context; /* of the answers */
 	bool terminal; /* stdout is one, of RIG_COLUMNS */
+	uid_t uid;     /* that `cupel` runs as, where we are root; 0: as we do */
 	pid_t pid;
 	int fds[2]; /* our ends of its stdout and stderr */
 	struct event *events[2];
@@ -150,6 +151,8 @@ static inline int rig_child(char **argv, int out, int err)
 	setenv("LC_ALL", "C", 1);
 	unsetenv("CUPEL_TOKEN");
 	unsetenv("NO_COLOR");
+	if (rig.uid && geteuid() == 0 && setresuid(rig.uid, rig.uid, rig.uid) < 0)
+		return 125;
 	while (argv[argc])
 		argc++;
 	return cli_main(argc, argv);

@@ -2,6 +2,10 @@
 
 #include "base/clock.h"
 
+#include <sys/stat.h>
+
+#define STRANGER 54321 /* a uid that nobody has */
+
 /* --- what the fake dispatcher knows
  * ------------------------------------------------------------------- */
 
@@ -387,6 +391,22 @@ static void submit_refuses_what_is_no_repository(void **state)
 	assert_says(rig_err(), "is no git repository");
 }
 
+static void what_may_not_be_looked_into_is_not_called_no_repository(void **state)
+{
+	char folder[] = "/tmp/cupel-closed-XXXXXX";
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	assert_int_equal(chmod(folder, 0), 0);
+	assert_int_equal(chmod(rig.folder, 0755), 0);
+	assert_int_equal(chmod(rig.address + 5, 0666), 0);
+	rig.uid = STRANGER;
+	assert_int_equal(rig_run(answer_submit, NULL, "submit", folder, NULL), STATUS_FORBIDDEN);
+	assert_says(rig_err(), folder);
+	assert_says(rig_err(), "the rights to read and search it");
+	assert_int_equal(rmdir(folder), 0);
+}
+
 /* --- logs
  * -----------------------------------------------------------------------------------------------
  */
@@ -515,6 +535,8 @@ static void wrong_usage_is_told_and_never_looks_like_a_verdict(void **state)
 	assert_int_equal(rig_run(no_answer, NULL, "--no-such-option", NULL), STATUS_USAGE);
 	assert_says(rig_err(), "no-such-option");
 	assert_int_equal(rig_run(no_answer, NULL, "limits", "box", NULL), STATUS_USAGE);
+	assert_int_equal(rig_run(no_answer, NULL, "up", NULL), STATUS_USAGE);
+	assert_int_equal(rig_run(no_answer, NULL, "up", "--solts", "2", ".", NULL), STATUS_USAGE);
 }
 
 static void no_dispatcher_is_told_with_the_remedy(void **state)
@@ -529,6 +551,22 @@ static void no_dispatcher_is_told_with_the_remedy(void **state)
 	assert_int_equal(rig_run(no_answer, NULL, "list", "--dispatcher", "127.0.0.1:1", NULL),
 			 STATUS_FORBIDDEN);
 	assert_says(rig_err(), "--token FILE");
+}
+
+static void a_socket_that_is_closed_to_us_is_told_with_the_remedy(void **state)
+{
+	(void)state;
+	rig.uid = STRANGER;
+	assert_int_equal(chmod(rig.folder, geteuid() == 0 ? 0700 : 0), 0);
+	assert_int_equal(rig_run(no_answer, NULL, "list", NULL), STATUS_FORBIDDEN);
+	assert_int_equal(chmod(rig.folder, 0700), 0);
+	assert_says(rig_err(), rig.address + 5);
+	assert_says(rig_err(), "allow_uids");
+	assert_null(strstr(rig_err(), "Start one"));
+	assert_int_equal(chmod(rig.folder, 0755), 0);
+	assert_int_equal(chmod(rig.address + 5, geteuid() == 0 ? 0600 : 0), 0);
+	assert_int_equal(rig_run(no_answer, NULL, "list", NULL), STATUS_FORBIDDEN);
+	assert_says(rig_err(), "is not open to this user");
 }
 
 static void every_command_has_help(void **state)
@@ -569,6 +607,7 @@ int main(void)
 		RIGGED(enroll_prints_the_token_and_nothing_else),
 		RIGGED(submit_prints_the_run),
 		RIGGED(submit_refuses_what_is_no_repository),
+		RIGGED(what_may_not_be_looked_into_is_not_called_no_repository),
 		RIGGED(a_log_into_a_pipe_is_byte_exact),
 		RIGGED(a_log_on_a_terminal_has_text_and_colours_only),
 		RIGGED(a_log_that_ends_early_is_told),
@@ -576,6 +615,7 @@ int main(void)
 		RIGGED(who_follows_a_log_sees_every_byte_once),
 		RIGGED(wrong_usage_is_told_and_never_looks_like_a_verdict),
 		RIGGED(no_dispatcher_is_told_with_the_remedy),
+		RIGGED(a_socket_that_is_closed_to_us_is_told_with_the_remedy),
 		RIGGED(every_command_has_help),
 	};
 
