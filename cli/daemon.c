@@ -19,6 +19,7 @@
 #define LAST_LINES     5     /* told when it dies */
 #define LINE_MAX_      1024  /* bytes; what is longer is cut */
 #define WORDS_MAX      2048
+#define EXIT_MISUSED   2 /* of each daemon: wrong usage */
 
 struct daemon {
 	struct event_base *base;
@@ -28,7 +29,7 @@ struct daemon {
 	pid_t pid;                /* 0: it doesn't run */
 	int pidfd, output, ready; /* -1 unless open */
 	struct event *on_end, *on_output, *on_ready, *timer;
-	bool started, stopping;
+	bool started, stopping, misused;
 	int64_t since_ms;
 	uint64_t wait_ms;
 	char line[LINE_MAX_]; /* that isn't whole yet */
@@ -143,6 +144,7 @@ static void end_event(evutil_socket_t fd, short what, void *context)
 	if (waitpid(d->pid, &status, WNOHANG) != d->pid)
 		return;
 	d->pid = 0;
+	d->misused = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_MISUSED;
 	(void)event_del(d->timer); /* it is ours */
 	drop(&d->on_end, &d->pidfd);
 	drop(&d->on_ready, &d->ready);
@@ -321,4 +323,9 @@ const char *daemon_name(const struct daemon *d)
 bool daemon_running(const struct daemon *d)
 {
 	return d->pid != 0;
+}
+
+bool daemon_misused(const struct daemon *d)
+{
+	return d->misused;
 }

@@ -37,6 +37,8 @@ OWNED(daemon)
 
 const char *daemon_name(const struct daemon *d);
 bool daemon_running(const struct daemon *d);
+/* It ended because it didn't understand its options or settings. */
+bool daemon_misused(const struct daemon *d);
 
 /* Starts it now. */
 int daemon_start(struct daemon *d, struct error *err);

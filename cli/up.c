@@ -120,7 +120,7 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 
 static void fail(struct up *u, const struct error *err)
 {
-	(void)cli_fail(u->cli, err); /* our own status is that of a daemon */
+	(void)cli_fail(u->cli, err); /* the status is that of what could not start */
 	stop_all(u, 1);
 }
 
@@ -181,7 +181,7 @@ static void on_ended(void *context, struct daemon *d, bool started, const char *
 	tell(u, &u->cli->err, daemon_name(d), how);
 	if (!u->is_up) {
 		tell(u, &u->cli->err, "cupel", "it could not start, so everything stops");
-		stop_all(u, 1);
+		stop_all(u, daemon_misused(d) ? STATUS_USAGE : 1);
 		return;
 	}
 	(void)snprintf(after, sizeof(after), "starts again in %llu ms",
@@ -293,8 +293,7 @@ static int run(struct cli *cli, void *values)
 	up_words_done(words);
 	if (rc >= 0)
 		return rc;
-	(void)cli_fail(cli, &err);
-	return 1;
+	return err.code == EINVAL ? cli_usage(cli, &command_up, &err) : cli_fail(cli, &err);
 }
 
 const struct command command_up = {

@@ -113,13 +113,28 @@ class Refusals(SystemTest):
         for command in ("show", "log", "wait", "cancel", "retry", "why"):
             self.assert_sentence(self.lab.cupel(command, 4711), "4711")
 
+    def test_up_tells_wrong_usage_by_its_status_whichever_part_finds_it(self):
+        path = self.lab.repository().path
+        for words in (("--slots", "many", path), ("--poll", "soon", path), ("--no-such-option", path), ()):
+            done = self.lab.cupel("up", "--state", self.lab.folder / "up", *words)
+            self.assertEqual(done.returncode, 64, f"{words}: {done.stderr}")
+        done = self.lab.cupel("up", "--state", self.lab.folder / "up", self.lab.folder / "nowhere")
+        self.assertEqual(done.returncode, 66, done.stderr)
+
+    @needs_root
+    def test_a_socket_of_another_user(self):
+        self.lab.dispatcher()
+        done = self.lab.cupel("list", user=54_321)
+        self.assertEqual(done.returncode, 77, done.stderr)
+        self.assert_sentence(done, f"{self.lab.state}/dispatcher.sock", "allow_uids", "54321")
+
     def test_up_takes_its_parts_down_when_one_cannot_start(self):
         repository = self.lab.repository()
         state = self.lab.folder / "up"
         state.mkdir()
         (state / "runner").touch()
         done = self.lab.cupel("up", "--state", state, repository.path)
-        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(done.returncode, 1, done.stderr)
         self.assertFalse((state / "dispatcher/dispatcher.sock").exists())
 
 
