@@ -39,8 +39,8 @@ struct rule {
 	int number; /* for calls that libseccomp 2.5.4 has no name for; else 0 */
 };
 
-static const char nested[] = "--profile nested allows it";
-static const char ci[] = "--profile ci allows it";
+static const char nested[] = "profile: nested (--profile nested) allows it";
+static const char ci[] = "profile: ci (--profile ci) allows it";
 static const char host[] = "it administers the host; no option allows it";
 static const char surface[] = "it widens the kernel's attack surface; no option allows it";
 static const char falls_back[] = "software falls back to older calls; no option allows it";
