@@ -44,6 +44,21 @@ static void on_output(void *context, int stream, const void *bytes, size_t lengt
 	(void)fd_write_all(s->options->json ? 2 : stream, bytes, length);
 }
 
+static void tell_denied_json(const struct sandbox_outcome *o)
+{
+	(void)fputs(",\"denied\":[", stdout);
+	for (size_t i = 0; i < o->denied_count; i++) {
+		const struct sandbox_denied *d = &o->denied[i];
+
+		(void)fputs(i ? ",{\"name\":" : "{\"name\":", stdout);
+		local_json_string(d->name, stdout);
+		(void)printf(",\"count\":%llu,\"hint\":", (unsigned long long)d->count);
+		local_json_string(d->hint ? d->hint : "", stdout);
+		(void)putchar('}');
+	}
+	(void)putchar(']');
+}
+
 static void tell_json(const Cupel__JobSpec *spec, const struct sandbox_outcome *o,
 		      const char *verdict)
 {
@@ -55,6 +70,7 @@ static void tell_json(const Cupel__JobSpec *spec, const struct sandbox_outcome *
 	local_json_string(o->reason, stdout);
 	(void)printf(",\"exit_code\":%d,\"signal\":%d,\"limit\":", o->exit_code, o->signal);
 	local_json_string(o->limit ? o->limit : "", stdout);
+	tell_denied_json(o);
 	(void)printf(",\"usage\":{\"wall_ms\":%llu,\"cpu_ms\":%llu,\"memory_peak\":%llu,"
 		     "\"tasks_peak\":%llu,\"output_bytes\":%llu}}",
 		     (unsigned long long)o->usage.wall_ms, (unsigned long long)cpu_ms,
@@ -76,6 +92,13 @@ static void tell(struct session *s, const Cupel__JobSpec *spec, const struct san
 	units_format_time(o->usage.wall_ms, wall, sizeof(wall));
 	(void)fprintf(stderr, "%s: %s in %s (%s)\n", spec->name, verdict_word(verdict), wall,
 		      o->reason);
+	for (size_t i = 0; i < o->denied_count; i++) {
+		const struct sandbox_denied *d = &o->denied[i];
+
+		(void)fprintf(stderr, "    denied: %s, %llu time%s%s%s\n", d->name,
+			      (unsigned long long)d->count, d->count == 1 ? "" : "s",
+			      d->hint ? "; " : "", d->hint ? d->hint : "");
+	}
 }
 
 /* --- one job

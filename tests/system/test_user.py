@@ -112,6 +112,17 @@ class Up(SystemTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn(os.readlink("/proc/self/ns/net"), done.stdout)
 
+    def test_run_names_what_was_denied_and_which_key_allows_it(self):
+        folder = self.lab.folder / "project"
+        folder.mkdir()
+        (folder / ".cupel.yml").write_text("jobs:\n  test:\n    run: unshare -U true || unshare -U true || true\n")
+        done = self.lab.cupel("run", folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("denied: unshare, 2 times; profile: nested (--profile nested) allows it", done.stderr)
+        told = json.loads(self.lab.cupel("run", "--json", folder).stdout)["jobs"][0]["denied"]
+        self.assertEqual([(d["name"], d["count"]) for d in told], [("unshare", 2)])
+        self.assertIn("profile: nested", told[0]["hint"])
+
     def test_run_used_wrongly_looks_like_no_verdict(self):
         folder = self.lab.folder / "project"
         folder.mkdir()
