@@ -6,12 +6,14 @@
 
 struct values {
 	const char *role;
-	bool revoke;
+	bool replace, revoke;
 };
 
 static const struct option_row rows[] = {
 	{"role", 0, OPTION_TEXT, "ROLE", "runner, observer, submitter, reader or admin",
 	 offsetof(struct values, role)},
+	{"replace", 0, OPTION_FLAG, NULL, "of a name that has a token: make the old one void",
+	 offsetof(struct values, replace)},
 	{"revoke", 0, OPTION_FLAG, NULL, "make its token worthless",
 	 offsetof(struct values, revoke)},
 };
@@ -57,6 +59,7 @@ static int run(struct cli *cli, void *values)
 
 	wish.name = (char *)cli_word(cli, 0);
 	wish.revoke = v->revoke;
+	wish.replace = v->replace;
 	wish.role = v->role ? role_from_word(v->role) : CUPEL__ROLE__ROLE_NONE;
 	if (!v->revoke && wish.role == CUPEL__ROLE__ROLE_NONE) {
 		(void)error_say(&err, EINVAL,

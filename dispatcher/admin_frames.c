@@ -211,6 +211,23 @@ static void drop_token(struct session *s, const char *name)
 	say_done(s, "the token of %s is worth nothing any more", name);
 }
 
+/* Replacing a secret by mistake would lock out who bears the old one. */
+static bool is_taken(struct session *s, const char *name)
+{
+	uint8_t secret[LINK_SECRET];
+	Cupel__Role role;
+	bool found = store_token_find(s->d->store, name, secret, &role);
+
+	explicit_bzero(secret, sizeof(secret));
+	if (found)
+		say_error(
+			s, EEXIST,
+			"there is a token of %s already, for a %s: --replace makes a new one and the "
+			"old one void, --revoke ends it",
+			name, role_word(role));
+	return found;
+}
+
 void on_enroll(struct session *s, ProtobufCMessage **m)
 {
 	const Cupel__Enroll *w = (const Cupel__Enroll *)*m;
@@ -228,6 +245,8 @@ void on_enroll(struct session *s, ProtobufCMessage **m)
 			  "a token needs a role: runner, observer, submitter, reader or admin");
 		return;
 	}
+	if (!w->replace && is_taken(s, w->name))
+		return;
 	if (token_address(s->d, &token.address, &err) < 0) {
 		say_error(s, err.code, "%s", err.text);
 		return;

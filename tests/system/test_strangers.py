@@ -242,6 +242,17 @@ class Tokens(SystemTest):
         self.assertNotEqual(runner.wait(), 0)
         self.assertIn("chmod", runner.log())
 
+    def test_a_name_that_has_a_token_keeps_it_unless_told(self):
+        first = self.token("far", "runner").read_text()
+        done = self.lab.cupel("enroll", "far", "--role", "runner")
+        self.assertEqual(done.returncode, 70, done.stdout)
+        self.assert_sentence(done, "far", "--replace")
+        self.lab.runner("far", token=self.lab.folder / "far.token")
+        self.lab.connected(1)
+        done = self.lab.cupel("enroll", "far", "--role", "runner", "--replace")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotEqual(done.stdout, first)
+
     def test_plain_text_at_the_tls_port_disturbs_nobody(self):
         self.lab.runner("far", token=self.token("far", "runner"))
         self.lab.connected(1)

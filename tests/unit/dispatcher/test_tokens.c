@@ -127,6 +127,33 @@ static void a_revoked_token_closes_its_connections_and_opens_none(void **state)
 	assert_null(peer_heard(again, FRAME_WELCOME));
 }
 
+static void a_name_that_is_there_keeps_its_secret_unless_it_is_to_be_replaced(void **state)
+{
+	owned(peer) *admin = client(ROLE(ADMIN));
+	struct link_token token = enroll(admin, "box1", ROLE(RUNNER));
+	owned(peer) *before = NULL, *after = NULL;
+	Cupel__Enroll m = CUPEL__ENROLL__INIT;
+	const Cupel__Error *refusal;
+
+	(void)state;
+	m.name = (char *)"box1";
+	m.role = ROLE(READER);
+	peer_send(admin, FRAME_ENROLL, &m.base);
+	refusal = peer_wait(admin, FRAME_ERROR);
+	assert_int_equal(refusal->code, EEXIST);
+	assert_non_null(strstr(refusal->text, "token of box1 already, for a runner: --replace"));
+	before = dial_with(&token);
+	runner_hello(before, "box1", 1, 1, NULL, 0);
+	(void)peer_wait(before, FRAME_WELCOME);
+	m.replace = true;
+	peer_send(admin, FRAME_ENROLL, &m.base);
+	(void)peer_wait(admin, FRAME_TOKEN);
+	after = dial_with(&token);
+	runner_hello(after, "box1", 1, 1, NULL, 0);
+	peer_wait_closed(after);
+	assert_null(peer_heard(after, FRAME_WELCOME));
+}
+
 static void without_a_tcp_listener_a_token_is_refused_in_words(void **state)
 {
 	owned(peer) *admin = NULL;
@@ -177,6 +204,7 @@ int main(void)
 		test(a_role_includes_what_it_includes),
 		test(a_wrong_secret_gets_nowhere),
 		test(a_revoked_token_closes_its_connections_and_opens_none),
+		test(a_name_that_is_there_keeps_its_secret_unless_it_is_to_be_replaced),
 		test(without_a_tcp_listener_a_token_is_refused_in_words),
 		test(a_token_that_nobody_could_dial_is_refused_in_words),
 	};
