@@ -42,6 +42,16 @@ int group_set_weight(int dir, const char *file, uint64_t weight)
 	return cgroup_text_weight(text) == (weight ? weight : IO_WEIGHT) ? 0 : -ERANGE;
 }
 
+void group_drain(int dir, const char *file, const struct group_ops *ops)
+{
+	char text[8192];
+	const char *at = cgroup_read_text(dir, file, text, sizeof(text)) > 0 ? text : NULL;
+	dev_t disk;
+
+	while (cgroup_text_next_disk(&at, &disk)) /* what stays limited is merely slow */
+		(void)ops->set_io(dir, disk, &(struct io_rates){0});
+}
+
 struct group *cgroup_holder(struct cgroup *cg, unsigned controllers)
 {
 	for (size_t i = 0; i < cg->count; i++)
@@ -432,23 +442,45 @@ uint64_t cgroup_cpu_us(const struct cgroup *cg)
 	return us;
 }
 
+/* Its parent comes in *above. -1: it isn't there. */
+static int open_left(const struct place *place, const char *parent, const char *name, int *above)
+{
+	*above = place->dir < 0 ? -1
+				: openat(place->dir, parent ? parent : DEFAULT_PARENT,
+					 O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *above < 0 ? -1
+			  : openat(*above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* In all hierarchies before any is waited for: who waits for a disk dies only when it is drained.
+ */
+static void kill_left(const char *parent, const char *name)
+{
+	const struct places *places = places_get();
+
+	for (size_t i = 0; i < places->count; i++) {
+		const struct group_ops *ops = places->place[i].v2 ? &group_v2 : &group_v1;
+		owned_fd above = -1, dir = -1;
+
+		dir = open_left(&places->place[i], parent, name, &above);
+		if (dir < 0)
+			continue;
+		ops->kill(dir);
+		ops->drain(dir);
+	}
+}
+
 int cgroup_remove(const char *parent, const char *name, struct error *err)
 {
 	const struct places *places = places_get();
 	int rc = 0;
 
+	kill_left(parent, name);
 	for (size_t i = 0; i < places->count; i++) {
-		const struct place *place = &places->place[i];
-		const struct group_ops *ops = place->v2 ? &group_v2 : &group_v1;
+		const struct group_ops *ops = places->place[i].v2 ? &group_v2 : &group_v1;
 		owned_fd above = -1, dir = -1;
 
-		if (place->dir < 0)
-			continue;
-		above = openat(place->dir, parent ? parent : DEFAULT_PARENT,
-			       O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		dir = above < 0 ? -1
-				: openat(above, name,
-					 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		dir = open_left(&places->place[i], parent, name, &above);
 		if (dir < 0)
 			continue;
 		for (int tries = 0; ops->populated(dir) && tries < 1000; tries++) {

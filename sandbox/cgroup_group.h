@@ -23,6 +23,7 @@ struct group_ops {
 	int (*set_cpu)(int dir, uint64_t milli);
 	int (*set_weight)(int dir, uint64_t weight);
 	int (*set_io)(int dir, dev_t disk, const struct io_rates *rates);
+	void (*drain)(int dir); /* lifts the limits of io on all disks */
 	int (*set_io_weight)(int dir, enum disk_weigher how, uint64_t weight);
 	int (*set_cpuset)(int dir, const char *list); /* "" lifts it */
 	int (*freeze)(int dir, bool frozen);
@@ -63,6 +64,9 @@ int cgroup_hold(struct cgroup *cg, const struct sandbox_limits *limits, bool cha
 
 /* Read-back of a limit in bytes, which the kernel rounds down to pages. */
 int group_same_bytes(uint64_t wanted, uint64_t got);
+
+/* Lifts what a file of lines "MAJ:MIN ..." limits. */
+void group_drain(int dir, const char *file, const struct group_ops *ops);
 
 /* A weight of io; 0: everybody's. Setter as above. */
 int group_set_weight(int dir, const char *file, uint64_t weight);

@@ -276,7 +276,7 @@ void cgroup_drain(struct cgroup *cg)
 {
 	const struct group *g = cg->disks.count ? cgroup_holder(cg, CONTROLLER_IO) : NULL;
 
-	for (size_t i = 0; g && !cg->drained && i < cg->disks.count; i++)
-		(void)g->ops->set_io(g->dir, cg->disks.disk[i].device, &(struct io_rates){0});
+	if (g && !cg->drained)
+		g->ops->drain(g->dir);
 	cg->drained = true;
 }

@@ -25,6 +25,18 @@ static const char *take_disk(const char *line, dev_t *out)
 	return line + used;
 }
 
+bool cgroup_text_next_disk(const char **at, dev_t *out)
+{
+	while (*at) {
+		const char *line = *at;
+
+		*at = next_line(line);
+		if (take_disk(line, out))
+			return true;
+	}
+	return false;
+}
+
 static const char *line_of(const char *text, dev_t disk)
 {
 	for (const char *line = text; line; line = next_line(line)) {

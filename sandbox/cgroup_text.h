@@ -16,6 +16,9 @@ struct io_rates {
 void cgroup_text_rates(dev_t disk, const struct io_rates *rates, char *out, size_t size);
 bool cgroup_text_has_rates(const char *text, dev_t disk, const struct io_rates *rates);
 
+/* The disk of the line at *at, which moves behind it; false: no further line names one. */
+bool cgroup_text_next_disk(const char **at, dev_t *out);
+
 /* What v1's throttle files, lines of "MAJ:MIN NUMBER", say of a disk; 0: nothing. */
 uint64_t cgroup_text_of_disk(const char *text, dev_t disk);
 

@@ -121,6 +121,12 @@ static int v1_set_io(int dir, dev_t disk, const struct io_rates *rates)
 	return rc;
 }
 
+static void v1_drain(int dir)
+{
+	group_drain(dir, "blkio.throttle.read_bps_device", &group_v1);
+	group_drain(dir, "blkio.throttle.read_iops_device", &group_v1);
+}
+
 static int v1_set_io_weight(int dir, enum disk_weigher how, uint64_t weight)
 {
 	return how == DISK_WEIGHED_BY_BFQ ? group_set_weight(dir, "blkio.bfq.weight", weight)
@@ -243,6 +249,7 @@ const struct group_ops group_v1 = {
 	.set_cpu = v1_set_cpu,
 	.set_weight = v1_set_weight,
 	.set_io = v1_set_io,
+	.drain = v1_drain,
 	.set_io_weight = v1_set_io_weight,
 	.set_cpuset = v1_set_cpuset,
 	.freeze = v1_freeze,

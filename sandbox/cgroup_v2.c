@@ -81,6 +81,11 @@ static int v2_set_io(int dir, dev_t disk, const struct io_rates *rates)
 	return rc < 0 ? rc : (cgroup_text_has_rates(text, disk, rates) ? 0 : -ERANGE);
 }
 
+static void v2_drain(int dir)
+{
+	group_drain(dir, "io.max", &group_v2);
+}
+
 static int v2_set_io_weight(int dir, enum disk_weigher how, uint64_t weight)
 {
 	return how == DISK_NOT_WEIGHED
@@ -204,6 +209,7 @@ const struct group_ops group_v2 = {
 	.set_cpu = v2_set_cpu,
 	.set_weight = v2_set_weight,
 	.set_io = v2_set_io,
+	.drain = v2_drain,
 	.set_io_weight = v2_set_io_weight,
 	.set_cpuset = v2_set_cpuset,
 	.freeze = v2_freeze,

@@ -1,6 +1,9 @@
 /* The command line, the spec that comes out of it, and the files of others that are read: words are
  * separated by newlines. */
+#include "sandbox/cgroup_disk.h"
 #include "sandbox/cgroup_place.h"
+#include "sandbox/cgroup_text.h"
+#include "sandbox/cpuset.h"
 #include "sandbox/ids.h"
 #include "sandbox/oom_log.h"
 #include "sandbox/options.h"
@@ -30,6 +33,32 @@ static void fuzz_options(char *text)
 	options_done(&options);
 }
 
+static bool counts(dev_t disk)
+{
+	return disk & 1;
+}
+
+static void fuzz_kernel(const char *text)
+{
+	const struct io_rates rates = {.read = 1};
+	struct cpuset set;
+	uint64_t number;
+	const char *at = text;
+	dev_t disk = 0;
+
+	(void)cpuset_parse(text, &set);
+	while (cgroup_text_next_disk(&at, &disk)) {
+		(void)cgroup_text_has_rates(text, disk, &rates);
+		(void)cgroup_text_of_disk(text, disk);
+		(void)disk_cost_is_on(text, disk);
+	}
+	cgroup_text_io(text, counts, &number, &number);
+	(void)cgroup_text_service(text, &number);
+	(void)cgroup_text_pressure(text, &number);
+	(void)cgroup_text_weight(text);
+	(void)disk_mounted_below(text, "/a");
+}
+
 static void fuzz_files(const char *text)
 {
 	struct places places;
@@ -50,6 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(text, data, size);
 	text[size] = '\0';
 	fuzz_files(text);
+	fuzz_kernel(text);
 	fuzz_options(text);
 	free(text);
 	return 0;

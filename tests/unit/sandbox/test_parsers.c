@@ -53,6 +53,26 @@ static void options_fill_the_spec(void **state)
 	options_done(&o);
 }
 
+static void options_give_disks_and_processors_out(void **state)
+{
+	struct options o;
+
+	(void)state;
+	assert_int_equal(parse(&o, NULL,
+			       WORDS("--io-read", "8M", "--io-write=1G", "--io-read-ops", "100",
+				     "--io-write-ops", "5", "--io-weight", "50", "--cpu-weight",
+				     "200", "--cpuset", "0-1,3", "true")),
+			 0);
+	assert_int_equal(o.spec.limits.io_read, 8 << 20);
+	assert_int_equal(o.spec.limits.io_write, 1 << 30);
+	assert_int_equal(o.spec.limits.io_read_ops, 100);
+	assert_int_equal(o.spec.limits.io_write_ops, 5);
+	assert_int_equal(o.spec.limits.io_weight, 50);
+	assert_int_equal(o.spec.limits.cpu_weight, 200);
+	assert_string_equal(o.spec.limits.cpuset, "0-1,3");
+	options_done(&o);
+}
+
 static void the_command_needs_no_dashes(void **state)
 {
 	struct options o;
@@ -77,6 +97,11 @@ static void nonsense_is_told_with_its_option(void **state)
 		{{"s", "--tasks", "-5", "true"}, "--tasks"},
 		{{"s", "--tasks", "99999999999999999999", "true"}, "--tasks"},
 		{{"s", "--cpus", "x", "true"}, "--cpus"},
+		{{"s", "--io-read", "fast", "true"}, "--io-read: 'fast' is not a size"},
+		{{"s", "--io-weight", "0", "true"}, "--io-weight"},
+		{{"s", "--cpuset", "", "true"}, "--cpuset: '' is not a list of processors"},
+		{{"s", "--cpuset", "1-0", "true"}, "list of processors"},
+		{{"s", "--cpuset", "0-99999", "true"}, "list of processors"},
 		{{"s", "--network", "lan", "true"}, "none and host"},
 		{{"s", "--profile", "none", "true"}, "strict, ci and nested"},
 		{{"s", "--bind", "/a:/b:xx", "true"}, "rw or ro"},
@@ -240,10 +265,30 @@ static void the_report_is_json_whatever_the_reason_holds(void **state)
 	assert_non_null(strstr(text.data, "{\"name\": \"mount\", \"count\": 2, \"hint\": \"x\"}"));
 }
 
+static void the_report_says_null_for_what_nothing_measured(void **state)
+{
+	struct sandbox_outcome o = {
+		.usage = {.measured = SANDBOX_MEASURED_TASKS | SANDBOX_MEASURED_PRESSURE,
+			  .wall_ms = 7,
+			  .tasks_peak = 3,
+			  .pressure_io_ms = 5}};
+	owned_buffer text = {0};
+
+	(void)state;
+	assert_int_equal(report_json(&o, &text), 0);
+	assert_non_null(strstr(text.data, "\"wall_ms\": 7, \"cpu_ms\": null"));
+	assert_non_null(strstr(text.data, "\"memory_peak\": null, \"tasks_peak\": 3, "
+					  "\"disk_peak\": null, \"io_read_bytes\": null, "
+					  "\"io_write_bytes\": null, \"output_bytes\": 0"));
+	assert_non_null(strstr(text.data, "\"pressure_cpu_ms\": 0, \"pressure_memory_ms\": 0, "
+					  "\"pressure_io_ms\": 5}"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(options_fill_the_spec),
+		cmocka_unit_test(options_give_disks_and_processors_out),
 		cmocka_unit_test(the_command_needs_no_dashes),
 		cmocka_unit_test(nonsense_is_told_with_its_option),
 		cmocka_unit_test(subordinate_ids_are_found_by_name_or_number),
@@ -253,6 +298,7 @@ int main(void)
 		cmocka_unit_test(each_ending_has_its_verdict_and_status),
 		cmocka_unit_test(a_failed_step_is_named_with_its_remedy),
 		cmocka_unit_test(the_report_is_json_whatever_the_reason_holds),
+		cmocka_unit_test(the_report_says_null_for_what_nothing_measured),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,6 +114,11 @@ static void limits_make_sense(void **state)
 		{.inodes = 1},
 		{.files = 3},
 		{.files = UINT64_MAX},
+		{.io_read = 4095},
+		{.io_write = UINT64_MAX},
+		{.io_read_ops = UINT64_MAX},
+		{.io_write_ops = UINT64_MAX},
+		{.io_weight = 10001},
 	};
 
 	(void)state;
@@ -130,6 +135,20 @@ static void roots_own_id_is_never_given(void **state)
 		"largest id");
 }
 
+static void a_cpuset_is_a_list_of_processors(void **state)
+{
+	struct sandbox_spec spec = {.argv = argv, .limits = {.cpuset = "all"}};
+
+	(void)state;
+	refused(&spec, "a list like 0-1,3");
+	(void)strcpy(spec.limits.cpuset, "0-8192");
+	refused(&spec, "processors 0 to 8191");
+	memset(spec.limits.cpuset, '1', sizeof(spec.limits.cpuset)); /* without an end */
+	refused(&spec, "longer than 255 bytes");
+	(void)strcpy(spec.limits.cpuset, "0-1,3");
+	assert_int_equal(spec_check(&spec, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -141,6 +160,7 @@ int main(void)
 		cmocka_unit_test(binds_cannot_cover_what_is_ours),
 		cmocka_unit_test(the_workdir_stays_in_the_worktree),
 		cmocka_unit_test(limits_make_sense),
+		cmocka_unit_test(a_cpuset_is_a_list_of_processors),
 		cmocka_unit_test(roots_own_id_is_never_given),
 	};
 
