@@ -9,10 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static json_t *text_json(const char *text)
+static json_t *bytes_text_json(const uint8_t *bytes, size_t length)
 {
-	const uint8_t *bytes = (const uint8_t *)text;
-	size_t length = strlen(text);
 	owned_buffer clean = {0};
 	int rc = 0;
 
@@ -25,6 +23,11 @@ static json_t *text_json(const char *text)
 		at += n > 0 ? (size_t)n : 1;
 	}
 	return rc == 0 ? json_stringn(clean.data ? clean.data : "", clean.length) : NULL;
+}
+
+static json_t *text_json(const char *text)
+{
+	return bytes_text_json((const uint8_t *)text, strlen(text));
 }
 
 static json_t *bytes_json(const ProtobufCBinaryData *bytes)
@@ -165,4 +168,18 @@ char *json_of_checks(const struct json_check *checks, size_t count)
 					    check); /* the dump fails for want of memory, too */
 	}
 	return dump(json_pack("{s:o}", "checks", list));
+}
+
+char *json_of_log(const struct json_log *piece)
+{
+	json_t *object = json_object();
+
+	(void)json_object_set_new(object, "job", text_json(piece->job));
+	(void)json_object_set_new(object, "attempt", json_integer(piece->attempt));
+	(void)json_object_set_new(object, "stream", json_string("output"));
+	(void)json_object_set_new(object, "offset", json_integer((json_int_t)piece->offset));
+	if (json_object_set_new(object, "text", bytes_text_json(piece->bytes, piece->length)) == 0)
+		return dump(object);
+	json_decref(object); /* a log must not lose a line for want of memory */
+	return NULL;
 }

@@ -8,6 +8,7 @@
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Owned by the caller; NULL: no memory. */
 char *json_of_message(const ProtobufCMessage *m);
@@ -18,3 +19,13 @@ struct json_check {
 	bool passed;
 };
 char *json_of_checks(const struct json_check *checks, size_t count);
+
+/* Some bytes of a job's log. Standard output and error are one stream in it, "output". */
+struct json_log {
+	const char *job;
+	uint32_t attempt;
+	uint64_t offset; /* of `bytes` in the log */
+	const void *bytes;
+	size_t length;
+};
+char *json_of_log(const struct json_log *piece);

@@ -2,6 +2,7 @@
 
 #include "cli/escape.h"
 #include "cli/find.h"
+#include "cli/lines.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -27,24 +28,56 @@ struct reading {
 	struct cli *cli;
 	Cupel__Tail wish; /* moves on with what was read, so that it can be sent again */
 	struct filter filter;
+	struct lines lines;
 	bool filtered;
-	struct buffer shown; /* filtered bytes, kept for its memory */
+	struct buffer shown; /* what became of the bytes, kept for its memory */
 };
+
+#define PIECE 4096 /* bytes: a line of JSON is that much longer than a log's */
+
+static int write_shown(struct reading *r)
+{
+	int rc = r->shown.length ? terminal_write(&r->cli->out, r->shown.data, r->shown.length) : 0;
+
+	buffer_clear(&r->shown);
+	return rc;
+}
+
+static int show_lines(struct reading *r, const uint8_t *bytes, size_t length)
+{
+	int rc = 0;
+
+	for (size_t at = 0; at < length && rc == 0; at += PIECE) {
+		rc = lines_feed(&r->lines, bytes + at, length - at < PIECE ? length - at : PIECE,
+				&r->shown);
+		if (rc == 0)
+			rc = write_shown(r);
+	}
+	return rc;
+}
 
 static int show(struct reading *r, const uint8_t *bytes, size_t length, struct error *err)
 {
 	int rc;
 
-	if (r->filtered) {
-		buffer_clear(&r->shown);
+	if (r->cli->json) {
+		rc = show_lines(r, bytes, length);
+	} else if (r->filtered) {
 		rc = filter_feed(&r->filter, bytes, length, &r->shown);
-		if (rc < 0)
-			return error_set(err, -rc, "show the log");
-		bytes = (const uint8_t *)r->shown.data;
-		length = r->shown.length;
+		if (rc == 0)
+			rc = write_shown(r);
+	} else {
+		rc = length ? terminal_write(&r->cli->out, bytes, length) : 0;
 	}
-	rc = length ? terminal_write(&r->cli->out, bytes, length) : 0;
 	return rc < 0 ? error_set(err, -rc, "write the log") : 0;
+}
+
+/* What was held back for the rest of it. */
+static int show_end(struct reading *r)
+{
+	int rc = r->cli->json ? lines_end(&r->lines, &r->shown) : filter_end(&r->filter, &r->shown);
+
+	return rc == 0 ? write_shown(r) : rc;
 }
 
 static int on_log(struct reading *r, const struct frame *frame, struct error *err)
@@ -60,6 +93,7 @@ static int on_log(struct reading *r, const struct frame *frame, struct error *er
 				 (unsigned long long)head.offset,
 				 (unsigned long long)r->wish.offset);
 	r->wish.epoch = head.epoch; /* after a break: of the same attempt */
+	r->lines.attempt = head.epoch;
 	r->wish.offset += length;
 	return show(r, bytes, length, err) < 0 ? -err->code : 1;
 }
@@ -102,23 +136,22 @@ static int read_log(struct client *c, struct reading *r, struct error *err)
 	}
 }
 
-static int read_job(struct cli *cli, struct client *c, const struct values *v, uint64_t job,
-		    struct error *err)
+static int read_job(struct cli *cli, struct client *c, const struct values *v,
+		    const Cupel__Job *job, struct error *err)
 {
-	struct reading r = {.cli = cli, .filtered = cli->out.tty && !v->raw};
-	int rc;
+	struct reading r = {.cli = cli, .lines = {.job = job->name}};
+	int rc, end;
 
+	r.filtered = cli->out.tty && !v->raw;
 	cupel__tail__init(&r.wish);
-	r.wish.job = job;
+	r.wish.job = job->id;
 	r.wish.epoch = (uint32_t)v->attempt;
 	r.wish.follow = v->follow;
 	rc = read_log(c, &r, err);
-	buffer_clear(&r.shown);
-	if (filter_end(&r.filter, &r.shown) == 0 && r.shown.length)
-		(void)terminal_write(&cli->out, r.shown.data,
-				     r.shown.length); /* the log itself is out */
+	end = show_end(&r);
+	lines_done(&r.lines);
 	buffer_done(&r.shown);
-	return rc;
+	return rc == 0 && end < 0 ? error_set(err, -end, "write the log") : rc;
 }
 
 /* --- which jobs
@@ -208,10 +241,10 @@ static int read_jobs(struct cli *cli, struct client *c, const struct values *v,
 
 		if (!is_wanted(run, job, name) || (wanted > 1 && !has_log(job, v)))
 			continue;
-		if (wanted > 1)
+		if (wanted > 1 && !cli->json)
 			rc = put_title(cli, job->name, shown++ == 0, err);
 		if (rc == 0)
-			rc = read_job(cli, c, v, job->id, err);
+			rc = read_job(cli, c, v, job, err);
 	}
 	return rc;
 }
@@ -243,7 +276,8 @@ const struct command command_log = {
 	.details =
 		"Into a file or a pipe, every byte as the job wrote it; on a terminal text and colours only\n"
 		"(--raw: all). Without JOB, the logs of all jobs of the run, each under a title if there are\n"
-		"several.",
+		"several. With --json, an object for each line: job, attempt, stream (\"output\": standard\n"
+		"output and error are one), offset, and text with its end of line.",
 	.options = rows,
 	.options_count = sizeof(rows) / sizeof(rows[0]),
 	.values_size = sizeof(struct values),

@@ -1,6 +1,8 @@
 """Logs: every byte arrives, in order, whatever it is and whoever dies on the way."""
 import hashlib
+import json
 import random
+import re
 import subprocess
 import unittest
 
@@ -17,6 +19,11 @@ def report(size):
     while len(data) < size:
         data += dice.choice(pieces)
     return bytes(data[:size])
+
+
+def known(text):
+    """Without what isn't UTF-8, for which one or several U+FFFD may stand."""
+    return text.replace("\ufffd", "")
 
 
 class Logs(SystemTest):
@@ -44,6 +51,23 @@ class Logs(SystemTest):
         run = self.lab.ended(self.submit({".cupel.yml": job_file(test="cat data"), "data": data}))
         self.assert_verdict(run, "passed")
         self.assert_exact(run, data)
+
+    def test_as_json_a_log_is_an_object_for_each_line(self):
+        self.lab.dispatcher()
+        self.lab.runner()
+        files = {".cupel.yml": job_file(test="cat text >&2", other="cat data"), "text": "füns\n\nno end",
+                 "data": report(300_000)}
+        run = self.lab.ended(self.submit(files))["id"]
+        told = [json.loads(line) for line in self.lab.cupel("log", run, "--json").stdout.splitlines()]
+        self.assertEqual({each["stream"] for each in told}, {"output"})
+        text = [(each["offset"], each["text"]) for each in told if each["job"] == "test"]
+        self.assertEqual(text, [(0, "füns\n"), (6, "\n"), (7, "no end")])
+        other = [each for each in told if each["job"] == "other"]
+        lines, at = re.findall(rb"[^\n]*\n|[^\n]+$", files["data"]), 0
+        self.assertEqual(len(other), len(lines))
+        for each, line in zip(other, lines):
+            self.assertEqual((each["offset"], known(each["text"])), (at, known(line.decode(errors="replace"))))
+            at += len(line)
 
     def test_a_dispatcher_killed_in_the_middle_of_a_log_loses_no_byte(self):
         dispatcher = self.lab.dispatcher()

@@ -466,6 +466,17 @@ static void a_log_on_a_terminal_has_text_and_colours_only(void **state)
 	assert_string_equal(rig_out(), "plain \033[31mred\033[0m zero \xef\xbf\xbd\r\n\033[0m");
 }
 
+static void a_log_as_json_is_an_object_for_each_line(void **state)
+{
+	(void)state;
+	rig.terminal = true; /* it makes no difference */
+	assert_int_equal(rig_run(answer_log, NULL, "log", "--json", "7", NULL), 0);
+	assert_string_equal(
+		rig_out(),
+		"{\"job\": \"test\", \"attempt\": 1, \"stream\": \"output\", \"offset\": 0, \"text\": "
+		"\"plain \\u001B[31mred\\u001B[0m \\u001B]0;title\\u0007\\u0000zero \\uFFFD\\n\"}\r\n");
+}
+
 static void a_log_that_ends_early_is_told(void **state)
 {
 	const uint64_t more = LOG_LENGTH + 5;
@@ -510,6 +521,10 @@ static void who_follows_a_log_sees_every_byte_once(void **state)
 	assert_int_equal(rig_run(answer_log_and_break, NULL, "log", "-f", "7", NULL), 0);
 	assert_int_equal(rig.texts[0].length, LOG_LENGTH);
 	assert_memory_equal(rig.texts[0].data, log_bytes, LOG_LENGTH);
+	rig.hellos = 0;
+	assert_int_equal(rig_run(answer_log_and_break, NULL, "log", "-f", "--json", "7", NULL), 0);
+	assert_says(rig_out(), "\"offset\": 0, \"text\": \"plain \\u001B[31mred");
+	assert_ptr_equal(strchr(rig_out(), '\n'), rig_out() + strlen(rig_out()) - 1);
 }
 
 /* --- usage
@@ -610,6 +625,7 @@ int main(void)
 		RIGGED(what_may_not_be_looked_into_is_not_called_no_repository),
 		RIGGED(a_log_into_a_pipe_is_byte_exact),
 		RIGGED(a_log_on_a_terminal_has_text_and_colours_only),
+		RIGGED(a_log_as_json_is_an_object_for_each_line),
 		RIGGED(a_log_that_ends_early_is_told),
 		RIGGED(a_job_that_is_not_there_is_told_with_those_that_are),
 		RIGGED(who_follows_a_log_sees_every_byte_once),

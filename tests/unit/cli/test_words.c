@@ -1,6 +1,7 @@
 #include "cli/find.h"
 #include "cli/format.h"
 #include "cli/json.h"
+#include "cli/lines.h"
 #include "cli/options.h"
 #include "cli/repository.h"
 #include "cli/table.h"
@@ -298,6 +299,50 @@ static void words_of_json_are_those_of_the_wire(void **state)
 	}
 }
 
+/* --- logs as JSON
+ * ------------------------------------------------------------------------------------- */
+
+static void a_line_is_one_object_however_it_comes(void **state)
+{
+	static const char log[] = "one\nt\xc3\xbc\0\n\nthree";
+	owned_buffer at_once = {0}, bytewise = {0};
+	struct lines l = {.job = "a", .attempt = 2}, again = l;
+
+	(void)state;
+	assert_int_equal(lines_feed(&l, log, sizeof(log) - 1, &at_once), 0);
+	assert_int_equal(lines_end(&l, &at_once), 0);
+	for (size_t i = 0; i < sizeof(log) - 1; i++)
+		assert_int_equal(lines_feed(&again, log + i, 1, &bytewise), 0);
+	assert_int_equal(lines_end(&again, &bytewise), 0);
+	assert_string_equal(at_once.data, bytewise.data);
+#define HEAD(at)                                                                                   \
+	"{\"job\": \"a\", \"attempt\": 2, \"stream\": \"output\", \"offset\": " at ", \"text\": "
+	assert_string_equal(at_once.data,
+			    HEAD("0") "\"one\\n\"}\n" HEAD("4") "\"t\\u00FC\\u0000\\n\"}\n" HEAD(
+				    "9") "\"\\n\"}\n" HEAD("10") "\"three\"}\n");
+	lines_done(&l);
+	lines_done(&again);
+}
+
+static void a_line_without_end_is_cut_between_characters(void **state)
+{
+	owned_buffer log = {0}, out = {0};
+	struct lines l = {.job = "a", .attempt = 1};
+	const char *second;
+
+	(void)state;
+	assert_int_equal(buffer_append(&log, "xx", 2), 0);
+	while (log.length < LINES_BYTES_MAX + 2)
+		assert_int_equal(buffer_append(&log, "\xe2\x82\xac", 3),
+				 0); /* 65536 is inside one */
+	assert_int_equal(lines_feed(&l, log.data, log.length, &out), 0);
+	assert_int_equal(lines_end(&l, &out), 0);
+	assert_null(strstr(out.data, "uFFFD"));
+	second = strchr(out.data, '\n') + 1;
+	assert_non_null(strstr(second, "\"offset\": 65534, \"text\": \"\\u20AC"));
+	lines_done(&l);
+}
+
 /* --- repositories
  * ------------------------------------------------------------------------------------- */
 
@@ -355,6 +400,8 @@ int main(void)
 		cmocka_unit_test(a_table_narrower_than_it_can_be_is_still_one),
 		cmocka_unit_test(messages_become_json_by_the_names_of_their_fields),
 		cmocka_unit_test(words_of_json_are_those_of_the_wire),
+		cmocka_unit_test(a_line_is_one_object_however_it_comes),
+		cmocka_unit_test(a_line_without_end_is_cut_between_characters),
 		cmocka_unit_test(urls_are_told_from_paths),
 		cmocka_unit_test(a_repository_has_a_name_and_a_branch),
 	};
