@@ -118,6 +118,18 @@ static json_t *list_json(const ProtobufCFieldDescriptor *f, const void *m)
 	return list;
 }
 
+/* No job is without memory and tasks: such a peak was not measured. */
+static void finish_usage(const Cupel__Usage *u, json_t *object)
+{
+	if (!u->memory_peak)
+		(void)json_object_set_new(object, "memory_peak", json_null());
+	if (!u->tasks_peak)
+		(void)json_object_set_new(object, "tasks_peak", json_null());
+	(void)json_object_set_new(
+		object, "cpu_ms",
+		json_integer((json_int_t)u->cpu_user_ms + (json_int_t)u->cpu_system_ms));
+}
+
 static json_t *message_json(const ProtobufCMessage *m)
 {
 	json_t *object = json_object();
@@ -131,13 +143,8 @@ static json_t *message_json(const ProtobufCMessage *m)
 		if (json_object_set_new(object, f->name, value) < 0)
 			break; /* the dump fails for want of memory, too */
 	}
-	if (m->descriptor == &cupel__usage__descriptor) {
-		const Cupel__Usage *u = (const Cupel__Usage *)m;
-
-		(void)json_object_set_new(
-			object, "cpu_ms",
-			json_integer((json_int_t)u->cpu_user_ms + (json_int_t)u->cpu_system_ms));
-	}
+	if (m->descriptor == &cupel__usage__descriptor)
+		finish_usage((const Cupel__Usage *)m, object);
 	return object;
 }
 

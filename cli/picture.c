@@ -209,8 +209,15 @@ static void fill_usage(const struct picture *p, const Cupel__AttemptInfo *a, str
 		return;
 	time_of(u->wall_ms, l->wall_ms, c->wall);
 	time_of(u->cpu_user_ms + u->cpu_system_ms, l->cpu_time_ms, c->cpu);
-	size_of(u->memory_peak, l->memory, c->memory);
-	count_of(u->tasks_peak, l->tasks, c->tasks);
+	/* No job is without memory and tasks: such a peak was not measured. */
+	if (u->memory_peak)
+		size_of(u->memory_peak, l->memory, c->memory);
+	else
+		use_of(c->memory, "-", "");
+	if (u->tasks_peak)
+		count_of(u->tasks_peak, l->tasks, c->tasks);
+	else
+		use_of(c->tasks, "-", "");
 	size_of(u->output_bytes, l->output, c->output);
 }
 

@@ -59,11 +59,36 @@ static void tell_denied_json(const struct sandbox_outcome *o)
 	(void)putchar(']');
 }
 
+/* null: it wasn't measured. */
+static void tell_usage_json(const struct sandbox_usage *u)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+		unsigned bit; /* in `measured`; 0: always */
+	} all[] = {
+		{"wall_ms", u->wall_ms, 0},
+		{"cpu_ms", u->cpu_user_ms + u->cpu_system_ms, SANDBOX_MEASURED_CPU},
+		{"memory_peak", u->memory_peak, SANDBOX_MEASURED_MEMORY},
+		{"tasks_peak", u->tasks_peak, SANDBOX_MEASURED_TASKS},
+		{"disk_peak", u->disk_peak, SANDBOX_MEASURED_DISK},
+		{"output_bytes", u->output_bytes, 0},
+	};
+
+	(void)fputs(",\"usage\":{", stdout);
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		(void)printf("%s\"%s\":", i ? "," : "", all[i].name);
+		if ((u->measured & all[i].bit) == all[i].bit)
+			(void)printf("%llu", (unsigned long long)all[i].value);
+		else
+			(void)fputs("null", stdout);
+	}
+	(void)putchar('}');
+}
+
 static void tell_json(const Cupel__JobSpec *spec, const struct sandbox_outcome *o,
 		      const char *verdict)
 {
-	const uint64_t cpu_ms = o->usage.cpu_user_ms + o->usage.cpu_system_ms;
-
 	(void)fputs("{\"name\":", stdout);
 	local_json_string(spec->name, stdout);
 	(void)printf(",\"verdict\":\"%s\",\"reason\":", verdict);
@@ -71,12 +96,8 @@ static void tell_json(const Cupel__JobSpec *spec, const struct sandbox_outcome *
 	(void)printf(",\"exit_code\":%d,\"signal\":%d,\"limit\":", o->exit_code, o->signal);
 	local_json_string(o->limit ? o->limit : "", stdout);
 	tell_denied_json(o);
-	(void)printf(",\"usage\":{\"wall_ms\":%llu,\"cpu_ms\":%llu,\"memory_peak\":%llu,"
-		     "\"tasks_peak\":%llu,\"output_bytes\":%llu}}",
-		     (unsigned long long)o->usage.wall_ms, (unsigned long long)cpu_ms,
-		     (unsigned long long)o->usage.memory_peak,
-		     (unsigned long long)o->usage.tasks_peak,
-		     (unsigned long long)o->usage.output_bytes);
+	tell_usage_json(&o->usage);
+	(void)putchar('}');
 }
 
 static void tell(struct session *s, const Cupel__JobSpec *spec, const struct sandbox_outcome *o,

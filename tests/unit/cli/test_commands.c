@@ -33,6 +33,8 @@ static void send_run(struct link *link, Cupel__Verdict verdict)
 	Cupel__AttemptInfo attempt = CUPEL__ATTEMPT_INFO__INIT;
 	Cupel__AttemptInfo *attempts[] = {&attempt};
 	Cupel__Job *jobs[] = {&plan, &job};
+	Cupel__Usage usage = CUPEL__USAGE__INIT;
+	Cupel__Limits granted = CUPEL__LIMITS__INIT;
 
 	plan.id = 1;
 	plan.name = (char *)"plan";
@@ -44,6 +46,12 @@ static void send_run(struct link *link, Cupel__Verdict verdict)
 	attempt.state = verdict ? CUPEL__STATE__STATE_ENDED : CUPEL__STATE__STATE_RUNNING;
 	attempt.verdict = verdict;
 	attempt.reason = (char *)(verdict ? "it was so" : "");
+	usage.wall_ms = 1500;
+	usage.tasks_peak = 3;
+	attempt.usage = &usage;
+	granted.memory = (uint64_t)1 << 30;
+	granted.tasks = 512;
+	attempt.granted = &granted;
 	job.id = 2;
 	job.name = (char *)"test";
 	job.state = attempt.state;
@@ -124,6 +132,7 @@ static void show_tells_jobs_and_reasons(void **state)
 	assert_int_equal(rig_run(answer_run, NULL, "show", "7", NULL), 0);
 	assert_says(rig_out(), "run 7 killed  sample main\n");
 	assert_says(rig_out(), "  test  killed         1  box");
+	assert_says(rig_out(), "  1.50s  0s   -       3 of 512  0\n");
 	assert_says(rig_out(), "      it was so\n");
 	assert_int_equal(rig_run(answer_run, NULL, "show", "latest", NULL), 0);
 	assert_int_equal(rig_run(answer_run, NULL, "show", "01234567", NULL), 0);

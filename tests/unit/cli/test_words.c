@@ -260,6 +260,7 @@ static void messages_become_json_by_the_names_of_their_fields(void **state)
 	usage.wall_ms = 5000000000;
 	usage.cpu_user_ms = 2;
 	usage.cpu_system_ms = 3;
+	usage.tasks_peak = 3;
 	a.epoch = 4294967295;
 	a.runner = (char *)"b\xff\"\n";
 	a.state = CUPEL__STATE__STATE_ENDED;
@@ -273,7 +274,7 @@ static void messages_become_json_by_the_names_of_their_fields(void **state)
 		text,
 		"{\"epoch\": 4294967295, \"runner\": \"b\\uFFFD\\\"\\n\", \"state\": \"ended\", \"verdict\": "
 		"\"timed_out\", \"reason\": \"\", \"usage\": {\"wall_ms\": 5000000000, \"cpu_user_ms\": 2, "
-		"\"cpu_system_ms\": 3, \"memory_peak\": 0, \"tasks_peak\": 0, \"disk_peak\": 0, "
+		"\"cpu_system_ms\": 3, \"memory_peak\": null, \"tasks_peak\": 3, \"disk_peak\": 0, "
 		"\"output_bytes\": 0, \"memory_now\": 0, \"cpu_ms\": 5}, \"granted\": null, \"exit_code\": -1, "
 		"\"signal\": 0, \"limit\": \"\", \"log_length\": 0, \"log_digest\": \"00ab\", "
 		"\"assigned_at_ms\": 0, \"started_at_ms\": 0, \"ended_at_ms\": 0, \"denied\": [], "
