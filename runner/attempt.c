@@ -327,6 +327,7 @@ static int start_supervisor(struct attempt *a, struct error *err)
 				       .name = a->name,
 				       .cgroup = group,
 				       .mirrors = r->mirrors,
+				       .repositories = r->options.repositories,
 				       .lease = {clock_boot_ms(), (int64_t)r->lease_ms},
 				       .bytes_max = bytes_to_write(r)};
 

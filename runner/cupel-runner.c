@@ -28,6 +28,7 @@ static const char usage[] =
 	"  --name NAME             of this runner (the host's name)\n"
 	"  --slots N               jobs at once, 1 to 64 (one a processor)\n"
 	"  --labels A,B            beside linux and the machine's kind\n"
+	"  --repositories A,B      takes only these, or below them: absolute paths, starts of URLs\n"
 	"  --cpus X, --memory SIZE, --tasks N\n"
 	"                          what all jobs together may use\n"
 	"  --job-cpus X, --job-memory SIZE, --job-tasks N, --job-disk SIZE, --job-output SIZE,\n"

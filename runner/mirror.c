@@ -2,6 +2,7 @@
 
 #include "base/fd.h"
 #include "proto/digest.h"
+#include "runner/allowed.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -88,6 +89,8 @@ static int open_remote(const struct mirror_spec *spec, struct git **out, struct 
 	owned_fd dir = -1, turn = -1;
 	int rc = mirror_name(spec->repository, name, err);
 
+	if (rc == 0 && spec->allowed && *spec->allowed)
+		rc = allowed_url(spec->allowed, spec->repository, err);
 	if (rc < 0)
 		return rc;
 	(void)snprintf(lock, sizeof(lock), "%s.lock", name);
@@ -109,6 +112,21 @@ static int open_remote(const struct mirror_spec *spec, struct git **out, struct 
 	return rc < 0 ? rc : git_resolve(*out, spec->revision, commit, err);
 }
 
+static int open_local(const struct mirror_spec *spec, const char *path, struct git **out,
+		      struct git_commit *commit, struct error *err)
+{
+	char real[PATH_MAX];
+	int rc = 0;
+
+	if (spec->allowed && *spec->allowed) {
+		rc = allowed_path(spec->allowed, path, real, err);
+		path = real; /* so that what was judged is what is opened */
+	}
+	if (rc == 0)
+		rc = git_open(path, out, err);
+	return rc < 0 ? rc : git_resolve(*out, spec->revision, commit, err);
+}
+
 int mirror_open(const struct mirror_spec *spec, struct git **out, struct git_commit *commit,
 		bool *copied, struct error *err)
 {
@@ -118,9 +136,7 @@ int mirror_open(const struct mirror_spec *spec, struct git **out, struct git_com
 
 	*copied = !path;
 	if (path) {
-		rc = git_open(path, &g, err);
-		if (rc == 0)
-			rc = git_resolve(g, spec->revision, commit, err);
+		rc = open_local(spec, path, &g, commit, err);
 	} else if (is_remote(spec->repository)) {
 		rc = open_remote(spec, &g, commit, err);
 	} else {

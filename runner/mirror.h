@@ -11,11 +11,13 @@ struct mirror_spec {
 	const char *
 		repository; /* absolute path, file://, http(s)://, git://, ssh://, user@host:path */
 	const char *revision;
+	const char *const *allowed;  /* as in allowed.h; NULL, or without entries: any */
 	bool (*stop)(void *context); /* asked while waiting; NULL is fine */
 	void *context;
 };
 
 /* Opens it and finds the commit. `copied`: it is a mirror, and what is wrong with it may not be
- * wrong elsewhere. -EINVAL: no kind of repository that is taken; -ECANCELED: `stop` said so. */
+ * wrong elsewhere. -EINVAL: no kind of repository that is taken; -EPERM: the owner doesn't allow
+ * it; -ECANCELED: `stop` said so. */
 int mirror_open(const struct mirror_spec *spec, struct git **out, struct git_commit *commit,
 		bool *copied, struct error *err);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "proto/dial.h"
+#include "runner/allowed.h"
 #include "runner/ceiling.h"
 
 #include <event2/event.h>
@@ -18,6 +19,7 @@ struct runner_options {
 	const struct link_token *token; /* NULL for unix sockets */
 	struct owner_limits owner;
 	const char *labels[RUNNER_LABELS_MAX + 1]; /* NULL-terminated */
+	const char *repositories[ALLOWED_MAX + 1]; /* that it takes; none: all. NULL-terminated */
 	uint64_t disk_floor; /* free bytes below which nothing is taken; 0: 5 % of the disk */
 };
 

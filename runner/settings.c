@@ -114,7 +114,7 @@ static int set_key(struct settings *s, size_t i, const char *text)
 	return keys[i].set(text, (char *)s + keys[i].place);
 }
 
-/* --- labels
+/* --- lists
  * --------------------------------------------------------------------------------------- */
 
 static int add_label(struct settings *s, const char *label, struct error *err)
@@ -132,32 +132,61 @@ static int add_label(struct settings *s, const char *label, struct error *err)
 	return 0;
 }
 
-static int add_label_words(struct settings *s, const char *text, struct error *err)
+static int add_repository(struct settings *s, const char *place, struct error *err)
 {
-	char *rest = NULL;
-	int rc = 0;
+	size_t n = 0;
+	int rc = allowed_entry(place, err);
 
-	memset(s->options.labels, 0, sizeof(s->options.labels)); /* those of the file are outdone */
-	free(s->labels);
-	s->labels = strdup(text);
-	if (!s->labels)
-		return error_set(err, ENOMEM, "read --labels");
-	for (char *word = strtok_r(s->labels, ",", &rest); rc == 0 && word;
-	     word = strtok_r(NULL, ",", &rest))
-		rc = add_label(s, word, err);
+	while (s->options.repositories[n])
+		n++;
+	if (rc == 0 && n == ALLOWED_MAX)
+		return error_say(err, EINVAL, "at most %d places of repositories", ALLOWED_MAX);
+	if (rc == 0)
+		s->options.repositories[n] = place;
 	return rc;
 }
 
-static int add_label_list(const char *name, const struct config *c, struct settings *s,
-			  struct error *err)
+static const struct list {
+	const char *name;
+	size_t place, size; /* of the array that it fills */
+	size_t words;       /* of what keeps the command line's words */
+	int (*add)(struct settings *s, const char *word, struct error *err);
+} lists[] = {
+	{"labels", PLACE(options.labels), sizeof(((struct settings *)0)->options.labels),
+	 PLACE(labels), add_label},
+	{"repositories", PLACE(options.repositories),
+	 sizeof(((struct settings *)0)->options.repositories), PLACE(repositories), add_repository},
+};
+#define LISTS (sizeof(lists) / sizeof(*lists))
+
+static int add_words(struct settings *s, const struct list *l, const char *text, struct error *err)
+{
+	char **words = (char **)((char *)s + l->words), *rest = NULL;
+	int rc = 0;
+
+	memset((char *)s + l->place, 0, l->size); /* those of the file are outdone */
+	free(*words);
+	*words = strdup(text);
+	if (!*words)
+		return error_set(err, ENOMEM, "read --%s", l->name);
+	for (char *word = strtok_r(*words, ",", &rest); rc == 0 && word;
+	     word = strtok_r(NULL, ",", &rest))
+		rc = l->add(s, word, err);
+	return rc;
+}
+
+static int add_list(const char *name, const struct config *c, const struct list *list,
+		    struct settings *s, struct error *err)
 {
 	if (c->kind != CONFIG_LIST)
-		return config_complain(name, c, err, "'labels' must be a list of words");
+		return config_complain(name, c, err, "'%s' must be a list of words", list->name);
 	for (const struct config *l = c->first; l; l = l->next) {
-		if (l->kind != CONFIG_SCALAR || add_label(s, l->text, NULL) < 0)
-			return config_complain(name, l, err,
-					       "expected a label, at most %d of at most 64 letters",
-					       RUNNER_LABELS_MAX);
+		struct error why = {0};
+
+		if (l->kind != CONFIG_SCALAR)
+			return config_complain(name, l, err, "expected a word");
+		if (list->add(s, l->text, &why) < 0)
+			return config_complain(name, l, err, "%s", why.text);
 	}
 	return 0;
 }
@@ -167,8 +196,9 @@ static int add_label_list(const char *name, const struct config *c, struct setti
 
 static int read_key(const char *name, const struct config *c, struct settings *s, struct error *err)
 {
-	if (strcmp(c->key, "labels") == 0)
-		return add_label_list(name, c, s, err);
+	for (size_t i = 0; i < LISTS; i++)
+		if (strcmp(c->key, lists[i].name) == 0)
+			return add_list(name, c, &lists[i], s, err);
 	for (size_t i = 0; i < KEYS; i++) {
 		if (strcmp(keys[i].name, c->key) != 0)
 			continue;
@@ -182,11 +212,13 @@ static int read_key(const char *name, const struct config *c, struct settings *s
 int settings_from_file(const char *name, const struct config *file, struct settings *out,
 		       struct error *err)
 {
-	const char *known[KEYS + 2] = {"labels"};
+	const char *known[KEYS + LISTS + 1] = {NULL};
 	int rc;
 
 	for (size_t i = 0; i < KEYS; i++)
-		known[i + 1] = keys[i].name;
+		known[i] = keys[i].name;
+	for (size_t i = 0; i < LISTS; i++)
+		known[KEYS + i] = lists[i].name;
 	if (file->kind != CONFIG_MAP)
 		return config_complain(name, file, err, "expected a map of settings");
 	rc = config_check_keys(name, file, known, err);
@@ -209,18 +241,23 @@ static int read_file(struct settings *s, struct error *err)
 /* --- the command line
  * ----------------------------------------------------------------------------- */
 
-enum { OPTION_CONFIG = 256, OPTION_LABELS, OPTION_READY, OPTION_HELP, OPTION_VERSION, OPTION_KEY };
+enum {
+	OPTION_CONFIG = 256,
+	OPTION_READY,
+	OPTION_HELP,
+	OPTION_VERSION,
+	OPTION_LIST, /* and those behind it: a place in `lists` */
+	OPTION_KEY = OPTION_LIST + LISTS,
+};
 
 static int read_option(struct settings *s, int option, const char *text, struct error *err)
 {
-	size_t i = (size_t)(option - OPTION_KEY);
+	size_t i = (size_t)option - OPTION_KEY;
 	uint64_t fd;
 
 	switch (option) {
 	case OPTION_CONFIG:
 		return 0; /* was read first */
-	case OPTION_LABELS:
-		return add_label_words(s, text, err);
 	case OPTION_READY:
 		if (parse_count(text, INT_MAX, &fd) < 0)
 			return error_say(err, EINVAL, "--ready-fd %.40s: not a descriptor", text);
@@ -233,6 +270,8 @@ static int read_option(struct settings *s, int option, const char *text, struct 
 		s->version = true;
 		return 0;
 	default:
+		if (option < OPTION_KEY)
+			return add_words(s, &lists[option - OPTION_LIST], text, err);
 		if (set_key(s, i, text ? text : "true") == 0)
 			return 0;
 		return error_say(err, EINVAL, "--%s %.100s: expected %s", keys[i].name, text,
@@ -244,17 +283,19 @@ static int read_option(struct settings *s, int option, const char *text, struct 
 static int each_option(int argc, char **argv, struct settings *s, bool only_config,
 		       struct error *err)
 {
-	struct option all[KEYS + 6] = {
+	struct option all[4 + LISTS + KEYS + 1] = {
 		{"config", required_argument, NULL, OPTION_CONFIG},
-		{"labels", required_argument, NULL, OPTION_LABELS},
 		{"ready-fd", required_argument, NULL, OPTION_READY},
 		{"help", no_argument, NULL, OPTION_HELP},
 		{"version", no_argument, NULL, OPTION_VERSION},
 	};
 	int option, rc = 0;
 
+	for (size_t i = 0; i < LISTS; i++)
+		all[4 + i] = (struct option){lists[i].name, required_argument, NULL,
+					     OPTION_LIST + (int)i};
 	for (size_t i = 0; i < KEYS; i++)
-		all[i + 5] = (struct option){
+		all[4 + LISTS + i] = (struct option){
 			keys[i].name, keys[i].set == set_yes ? no_argument : required_argument,
 			NULL, OPTION_KEY + (int)i};
 	optind = 0; /* both passes begin anew */
@@ -342,4 +383,5 @@ void settings_done(struct settings *s)
 {
 	config_free(s->file);
 	free(s->labels);
+	free(s->repositories);
 }

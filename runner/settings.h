@@ -13,8 +13,8 @@ struct settings {
 	struct config *file; /* NULL: none */
 	struct link_token secret;
 	char name[256], machine[66];
-	char *labels; /* the words of --labels */
-	int ready_fd; /* -1: none */
+	char *labels, *repositories; /* the words of these options */
+	int ready_fd;                /* -1: none */
 	bool help, version;
 };
 

@@ -211,6 +211,7 @@ static int open_repository(struct supervisor *s, struct git **out, struct git_co
 	const struct mirror_spec spec = {.mirrors = s->spec->mirrors,
 					 .repository = assign->repository,
 					 .revision = assign->revision,
+					 .allowed = s->spec->repositories,
 					 .stop = talk_stop,
 					 .context = s};
 

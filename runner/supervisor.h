@@ -16,7 +16,8 @@ struct supervisor_spec {
 	const char *name;            /* SPOOL_NAME_MAX: of spool and worktree */
 	const char *cgroup;          /* name of its groups, unique on the box */
 	const char *mirrors;
-	uid_t id_base; /* host ids of the job; 0: the sandbox chooses */
+	const char *const *repositories; /* that the owner allows, as in allowed.h */
+	uid_t id_base;                   /* host ids of the job; 0: the sandbox chooses */
 	uint32_t id_count;
 	struct lease lease;
 	uint64_t bytes_max; /* of a checkout */

@@ -1,10 +1,12 @@
 """What can't be had is refused before anything is half done: one sentence, exit status not 0."""
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
 import unittest
 
+import wire
 from harness import SystemTest, job_of, needs_root, start_and_fail, wait_until
 from repository import job_file
 
@@ -93,6 +95,24 @@ class Refusals(SystemTest):
         ended = self.assert_verdict(self.lab.ended(run, 60), "passed")
         self.assertEqual(self.lab.log(run), data)
         self.assertEqual(len(job_of(ended)["attempts"]), 1)
+
+    def test_a_repository_that_the_runners_owner_does_not_allow(self):
+        repository, other = self.lab.repository(), self.lab.folder / "other.git"
+        repository.run("echo allowed")
+        shutil.copytree(repository.path, other)
+        allowed = repository.path.parent
+        (allowed / "link.git").symlink_to(other)
+        self.lab.dispatcher()
+        self.lab.runner(repositories=allowed)
+        self.assert_verdict(self.lab.ended(self.lab.submit(repository)), "passed")
+        for path in (other, f"{allowed}/../other.git", allowed / "link.git", "https://127.0.0.1:1/x.git"):
+            with wire.Peer(self.lab.address.removeprefix("unix:")) as peer:
+                peer.hello("submitter")
+                peer.send("SUBMIT", {"repository": str(path), "name": "x", "revision": "main"})
+                run = peer.expect("SUBMITTED")["run"]
+            ended = self.assert_verdict(self.lab.ended(run), "errored")
+            self.assertIn("`repositories:` of its runner.yml", ended["reason"])
+        self.assertEqual(list((self.lab.runner_state() / "mirrors").iterdir()), [])
 
     def test_wrong_usage(self):
         for program in ("cupel", "cupel-dispatcher", "cupel-runner", "cupel-observer", "cupel-sandbox"):

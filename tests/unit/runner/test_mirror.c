@@ -195,6 +195,46 @@ static void a_file_url_is_a_path(void **state)
 	assert_string_equal(lab_run(lab, "ls mirrors"), "");
 }
 
+static int find_allowed(struct lab *lab, const char *entry, const char *repository,
+			struct error *err)
+{
+	const char *const allowed[] = {entry, NULL};
+	owned(git) *git = NULL;
+	struct git_commit commit;
+	char mirrors[96];
+	bool copied;
+	const struct mirror_spec spec = {.mirrors = mirrors,
+					 .repository = repository,
+					 .revision = "main",
+					 .allowed = allowed};
+
+	(void)snprintf(mirrors, sizeof(mirrors), "%s/mirrors", lab->path);
+	return mirror_open(&spec, &git, &commit, &copied, err);
+}
+
+static void what_the_owner_does_not_allow_is_not_even_looked_at(void **state)
+{
+	struct lab *lab = *state;
+	char inside[128], outside[128], link[128], root[128];
+	struct error err = {0};
+
+	(void)lab_run(
+		lab,
+		"mkdir srv; mv r.git srv/r.git; git init -q --bare o.git; ln -s ../o.git srv/l");
+	(void)snprintf(root, sizeof(root), "%s/srv", lab->path);
+	(void)snprintf(inside, sizeof(inside), "%s/srv/r.git", lab->path);
+	(void)snprintf(outside, sizeof(outside), "file://%s/srv/../o.git", lab->path);
+	(void)snprintf(link, sizeof(link), "%s/srv/l", lab->path);
+	assert_int_equal(find_allowed(lab, root, inside, &err), 0);
+	assert_int_equal(find_allowed(lab, root, outside, &err), -EPERM);
+	assert_says(&err, "repositories:");
+	assert_int_equal(find_allowed(lab, root, link, &err), -EPERM);
+	/* nothing listens there: it would be another error */
+	assert_int_equal(find_allowed(lab, root, "http://127.0.0.1:1/x.git", &err), -EPERM);
+	assert_says(&err, "http://127.0.0.1:1/x.git");
+	assert_int_equal(find_allowed(lab, "http://127.0.0.1:1", inside, &err), -EPERM);
+}
+
 static void settings_of_a_repository_are_not_obeyed(void **state)
 {
 	struct lab *lab = *state;
@@ -359,6 +399,7 @@ int main(void)
 		TEST(a_working_directory_is_a_repository_too),
 		TEST(only_known_kinds_of_repositories_are_taken),
 		TEST(a_file_url_is_a_path),
+		TEST(what_the_owner_does_not_allow_is_not_even_looked_at),
 		TEST(settings_of_a_repository_are_not_obeyed),
 		TEST(a_remote_is_mirrored_and_followed),
 		TEST(the_jobs_of_a_commit_are_read_from_its_objects),
