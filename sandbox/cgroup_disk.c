@@ -46,9 +46,9 @@ void disk_name(dev_t disk, char *out, size_t size)
 	(void)snprintf(out, size, "%.60s", last ? last + 1 : strrchr(path, '/') + 1);
 }
 
-bool disk_is_bottom(dev_t disk)
+bool disk_passes_on(dev_t disk)
 {
-	return !has(disk, "/dm") && !has(disk, "/md") && !has(disk, "/loop");
+	return has(disk, "/dm") || has(disk, "/md") || has(disk, "/loop");
 }
 
 /* Partitions share the limits of their disk, and the kernel takes only that. */

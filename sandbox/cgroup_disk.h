@@ -27,8 +27,8 @@ enum disk_weigher disk_weigher(dev_t disk, int group);
 /* "vda", or "254:0". */
 void disk_name(dev_t disk, char *out, size_t size);
 
-/* False for one that passes everything on to other disks, where it is counted. */
-bool disk_is_bottom(dev_t disk);
+/* For one that stands on other disks: what it is asked for, they are asked for again. */
+bool disk_passes_on(dev_t disk);
 
 /* Pure: does a line of `mountinfo` stand below `path`? */
 bool disk_mounted_below(const char *mountinfo, const char *path);

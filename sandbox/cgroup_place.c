@@ -183,26 +183,26 @@ static bool alone(int dir)
 }
 
 /* Steps aside, so that this group's children can have controllers. */
-static void step_aside(int dir)
+static bool step_aside(int dir)
 {
 	owned_fd child = -1;
 
 	if (mkdirat(dir, CALLER_GROUP, 0755) < 0 && errno != EEXIST)
-		return;
+		return false;
 	child = openat(dir, CALLER_GROUP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (child >= 0) /* what could not be enabled afterwards is told then */
-		(void)cgroup_write_text(child, "cgroup.procs", "0");
+	return child >= 0 && cgroup_write_text(child, "cgroup.procs", "0") == 0;
 }
 
-static void take_own(struct place *place, int dir)
+/* With somebody inside not even the controllers that the kernel would then enable are: they would
+ * turn the group into one of threads, whose children take no process. */
+static void take_own(struct place *place, int dir, bool is_root)
 {
+	unsigned passed = listed(dir, "cgroup.subtree_control");
+	bool empty = is_root || (passed & CONTROLLER_MEMORY) ||
+		     (listed(dir, "cgroup.controllers") && alone(dir) && step_aside(dir));
+
 	place->dir = dir;
-	place->controllers = enable(dir);
-	if (!(place->controllers & CONTROLLER_MEMORY) && alone(dir) &&
-	    (listed(dir, "cgroup.controllers") & CONTROLLER_MEMORY)) {
-		step_aside(dir);
-		place->controllers = enable(dir);
-	}
+	place->controllers = empty ? enable(dir) : passed;
 }
 
 static void take_v2(struct place *place)
@@ -214,7 +214,7 @@ static void take_v2(struct place *place)
 	int parent = -1;
 
 	if (own >= 0)
-		take_own(place, own);
+		take_own(place, own, is_root);
 	if (is_root || (place->controllers & CONTROLLER_MEMORY) || !slash)
 		return;
 	*slash = '\0';

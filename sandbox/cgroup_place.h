@@ -1,9 +1,9 @@
 /* cgroup_place.h - where on this host the caller may make control groups, found once per process.
  *
- * v1: below the caller's own group of each hierarchy. v2: below the root when the caller is there,
- * else beside the caller's own group when that one's parent is delegated to him, else below his own
- * group, into a child of which he is then moved if he is alone there (the kernel lets no group have
- * both processes and children with controllers). */
+ * v1: below the caller's own group of each hierarchy. v2: below his own group, too, when that is
+ * the root or he is alone there: then he is moved to a child of it (the kernel lets no other group
+ * have both processes and children with controllers). Else beside it, when its parent is delegated
+ * to him. */
 #pragma once
 
 #include <limits.h>

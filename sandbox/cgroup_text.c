@@ -90,20 +90,28 @@ uint64_t cgroup_text_of_disk(const char *text, dev_t disk)
 	return line ? strtoull(line, NULL, 10) : 0;
 }
 
-void cgroup_text_io(const char *text, bool (*counts)(dev_t disk), uint64_t *read, uint64_t *written)
+static uint64_t larger(const uint64_t sums[2])
 {
-	*read = *written = 0;
+	return sums[0] > sums[1] ? sums[0] : sums[1];
+}
+
+void cgroup_text_io(const char *text, bool (*passes_on)(dev_t disk), uint64_t *read,
+		    uint64_t *written)
+{
+	uint64_t reads[2] = {0}, writes[2] = {0};
+
 	for (const char *line = text; line; line = next_line(line)) {
 		dev_t disk;
 		const char *rest = take_disk(line, &disk);
 		uint64_t r, w;
 
-		if (!rest || sscanf(rest, "rbytes=%" SCNu64 " wbytes=%" SCNu64, &r, &w) != 2 ||
-		    !counts(disk))
+		if (!rest || sscanf(rest, "rbytes=%" SCNu64 " wbytes=%" SCNu64, &r, &w) != 2)
 			continue;
-		*read += r;
-		*written += w;
+		reads[passes_on(disk)] += r;
+		writes[passes_on(disk)] += w;
 	}
+	*read = larger(reads);
+	*written = larger(writes);
 }
 
 bool cgroup_text_service(const char *text, uint64_t *read)

@@ -22,8 +22,9 @@ bool cgroup_text_next_disk(const char **at, dev_t *out);
 /* What v1's throttle files, lines of "MAJ:MIN NUMBER", say of a disk; 0: nothing. */
 uint64_t cgroup_text_of_disk(const char *text, dev_t disk);
 
-/* Sums of v2's io.stat over the disks that `counts` is true for. */
-void cgroup_text_io(const char *text, bool (*counts)(dev_t disk), uint64_t *read,
+/* What v2's io.stat says was read and written, once: of the disks that pass it on to others, and of
+ * those others, which the kernel doesn't always charge, whichever tell of more. */
+void cgroup_text_io(const char *text, bool (*passes_on)(dev_t disk), uint64_t *read,
 		    uint64_t *written);
 
 /* What v1's blkio.throttle.io_service_bytes says was read; false: it says nothing. */

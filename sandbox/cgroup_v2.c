@@ -95,15 +95,17 @@ static int v2_set_io_weight(int dir, enum disk_weigher how, uint64_t weight)
 				 weight);
 }
 
+/* The kernel takes no empty list from a group with somebody in it. */
 static int v2_set_cpuset(int dir, const char *list)
 {
-	char got[4096];
-	int rc = cgroup_write_text(dir, "cpuset.cpus", *list ? list : "\n");
+	char all[4096], got[4096];
+	int rc = *list ? 0 : cgroup_read_text(dir, "../cpuset.cpus.effective", all, sizeof(all));
 
-	if (rc < 0 || !*list)
-		return rc;
-	rc = cgroup_read_text(dir, "cpuset.cpus.effective", got, sizeof(got));
-	return rc < 0 ? rc : (cpuset_same(list, got) ? 0 : -ERANGE);
+	if (rc >= 0)
+		rc = cgroup_write_text(dir, "cpuset.cpus", *list ? list : all);
+	if (rc == 0)
+		rc = cgroup_read_text(dir, "cpuset.cpus.effective", got, sizeof(got));
+	return rc < 0 ? rc : (cpuset_same(*list ? list : all, got) ? 0 : -ERANGE);
 }
 
 static int v2_freeze(int dir, bool frozen)
@@ -145,7 +147,7 @@ static void read_io(const struct group *g, struct sandbox_usage *out)
 	if (!(g->controllers & CONTROLLER_IO) ||
 	    cgroup_read_text(g->dir, "io.stat", text, sizeof(text)) < 0)
 		return;
-	cgroup_text_io(text, disk_is_bottom, &out->io_read_bytes, &out->io_write_bytes);
+	cgroup_text_io(text, disk_passes_on, &out->io_read_bytes, &out->io_write_bytes);
 	out->measured |= SANDBOX_MEASURED_IO_READ | SANDBOX_MEASURED_IO_WRITE;
 }
 

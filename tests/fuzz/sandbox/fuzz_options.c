@@ -33,7 +33,7 @@ static void fuzz_options(char *text)
 	options_done(&options);
 }
 
-static bool counts(dev_t disk)
+static bool odd(dev_t disk)
 {
 	return disk & 1;
 }
@@ -52,7 +52,7 @@ static void fuzz_kernel(const char *text)
 		(void)cgroup_text_of_disk(text, disk);
 		(void)disk_cost_is_on(text, disk);
 	}
-	cgroup_text_io(text, counts, &number, &number);
+	cgroup_text_io(text, odd, &number, &number);
 	(void)cgroup_text_service(text, &number);
 	(void)cgroup_text_pressure(text, &number);
 	(void)cgroup_text_weight(text);

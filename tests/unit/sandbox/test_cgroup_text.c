@@ -93,23 +93,23 @@ static void every_disk_of_a_file_is_met(void **state)
 	assert_false(cgroup_text_next_disk(&at, &disk));
 }
 
-static bool not_loop(dev_t disk)
+static bool is_loop(dev_t disk)
 {
-	return major(disk) != 7;
+	return major(disk) == 7;
 }
 
-static void io_is_summed_over_the_disks_that_count(void **state)
+static void io_that_is_passed_on_counts_once(void **state)
 {
 	uint64_t read = 9, written = 9;
 
 	(void)state;
 	cgroup_text_io("8:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n"
-		       "7:0 rbytes=1000 wbytes=1000 rios=1 wios=2\n"
+		       "7:0 rbytes=10 wbytes=1000 rios=1 wios=2\n"
 		       "9:0 \n8:16 rbytes=5 wbytes=6\n",
-		       not_loop, &read, &written);
-	assert_int_equal(read, 15);
-	assert_int_equal(written, 26);
-	cgroup_text_io("", not_loop, &read, &written);
+		       is_loop, &read, &written);
+	assert_int_equal(read, 15);      /* of which 10 came through the loop device */
+	assert_int_equal(written, 1000); /* not all of which is on the disk yet */
+	cgroup_text_io("", is_loop, &read, &written);
 	assert_int_equal(read + written, 0);
 }
 
@@ -200,7 +200,7 @@ int main(void)
 		cmocka_unit_test(rates_are_written_and_known_again),
 		cmocka_unit_test(a_throttle_is_of_its_disk),
 		cmocka_unit_test(every_disk_of_a_file_is_met),
-		cmocka_unit_test(io_is_summed_over_the_disks_that_count),
+		cmocka_unit_test(io_that_is_passed_on_counts_once),
 		cmocka_unit_test(what_v1_has_served_is_known_or_not),
 		cmocka_unit_test(pressure_is_what_some_waited),
 		cmocka_unit_test(weights_come_with_a_word_or_without),
