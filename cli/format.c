@@ -65,6 +65,11 @@ uint64_t format_run_ms(const Cupel__Run *run, int64_t now_ms)
 	return end > run->created_at_ms ? end - run->created_at_ms : 0;
 }
 
+uint64_t format_took_ms(const Cupel__Run *run)
+{
+	return run->took_ms || !run->ended_at_ms ? run->took_ms : format_run_ms(run, 0);
+}
+
 const char *format_run_ref(const Cupel__Run *run)
 {
 	if (*run->ref)

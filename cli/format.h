@@ -22,8 +22,10 @@ void format_commit(const char *commit, char out[FORMAT_SHORT]);
 /* "main" of refs/heads/main, "v1" of refs/tags/v1; what is neither, whole. Borrowed from `ref`. */
 const char *format_ref(const char *ref);
 
-/* How long a run took, or has been there by now. */
+/* How long a run took, or has been there by now, its waits included. */
 uint64_t format_run_ms(const Cupel__Run *run, int64_t now_ms);
+/* How long its attempts took, up to now; of one that ended without any, all of its time. */
+uint64_t format_took_ms(const Cupel__Run *run);
 
 /* A run's ref, or the revision that was asked for, or "-". Borrowed. */
 const char *format_run_ref(const Cupel__Run *run);

@@ -30,7 +30,7 @@ int picture_verdict(const struct picture *p, const Cupel__Run *run, struct buffe
 	int rc = buffer_printf(out, "run %llu ", (unsigned long long)run->id);
 
 	format_commit(run->commit, commit);
-	units_format_time(format_run_ms(run, p->now_ms), took, sizeof(took));
+	units_format_time(format_took_ms(run), took, sizeof(took));
 	if (rc == 0)
 		rc = styled(p, out, style_of_verdict(run->verdict), format_run_word(run));
 	if (rc == 0)
@@ -120,7 +120,7 @@ static int add_run(const struct picture *p, const Cupel__Run *run, struct table 
 	(void)snprintf(id, sizeof(id), "%llu", (unsigned long long)run->id); /* fits */
 	format_commit(run->commit, commit);
 	format_age(p->now_ms, run->created_at_ms, age);
-	units_format_time(format_run_ms(run, p->now_ms), took, sizeof(took));
+	units_format_time(format_took_ms(run), took, sizeof(took));
 	return table_add(t, cells);
 }
 
@@ -371,10 +371,12 @@ static int print_times(const struct picture *p, const Cupel__Run *run, struct bu
 	char age[FORMAT_SHORT], took[FORMAT_SHORT], text[128];
 
 	format_age(p->now_ms, run->created_at_ms, age);
-	units_format_time(format_run_ms(run, p->now_ms), took, sizeof(took));
-	(void)snprintf(text, sizeof(text), "%s%s, %s %s", age,
-		       strcmp(age, "now") == 0 ? "" : " ago", run->verdict ? "took" : "for",
-		       took); /* fits */
+	units_format_time(format_took_ms(run), took, sizeof(took));
+	(void)snprintf(text, sizeof(text), "%s%s%s%s", age, strcmp(age, "now") == 0 ? "" : " ago",
+		       run->verdict   ? ", took "
+		       : run->took_ms ? ", at work for "
+				      : "",
+		       run->verdict || run->took_ms ? took : ""); /* fits */
 	return print_line(p, out, "asked", text);
 }
 

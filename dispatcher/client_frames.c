@@ -84,6 +84,9 @@ void on_list(struct session *s, ProtobufCMessage **m)
 		say_error(s, ENOMEM, "the dispatcher is out of memory");
 		return;
 	}
+	for (size_t i = 0; i < runs->n_runs; i++)
+		runs->runs[i]->took_ms =
+			store_run_took(s->d->store, runs->runs[i]->id, clock_wall_ms());
 	say(s, FRAME_RUNS, &runs->base);
 	cupel__runs__free_unpacked(runs, NULL);
 }

@@ -178,5 +178,8 @@ bool store_token_find(struct store *s, const char *name, uint8_t secret[LINK_SEC
 Cupel__Run *store_show(struct store *s, uint64_t run);
 /* Newest first; jobs without attempts. Stops before the answer grows over a frame. */
 Cupel__Runs *store_list(struct store *s, const Cupel__List *wish);
+/* Milliseconds in which at least one attempt of the run was under way: the waits are left out, that
+ * before a retry above all. */
+uint64_t store_run_took(struct store *s, uint64_t run, int64_t now_ms);
 /* The job that a Tail means, 0: none such. */
 uint64_t store_job_named(struct store *s, uint64_t run, const char *name);

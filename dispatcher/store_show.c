@@ -314,3 +314,24 @@ Cupel__Runs *store_list(struct store *s, const Cupel__List *wish)
 	sql_end(q);
 	return runs;
 }
+
+uint64_t store_run_took(struct store *s, uint64_t run, int64_t now_ms)
+{
+	struct sql_query *q = sql_select(
+		s->db,
+		"select a.assigned_at, iif(a.state = 7, a.ended_at, ?2) from jobs j"
+		" join attempts a on a.job = j.id where j.run = ?1 order by a.assigned_at",
+		INT(run), INT(now_ms));
+	int64_t until = 0, took = 0; /* what is counted ends at `until` */
+
+	while (sql_row(q)) {
+		int64_t from = sql_int(q, 0), end = sql_int(q, 1);
+
+		if (end <= until)
+			continue;
+		took += from < until ? end - until : end > from ? end - from : 0;
+		until = end;
+	}
+	sql_end(q);
+	return (uint64_t)took;
+}

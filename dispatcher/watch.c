@@ -40,6 +40,8 @@ Cupel__Run *run_shown(struct dispatcher *d, uint64_t id)
 	Cupel__Run *run = store_show(d->store, id);
 	int64_t now = clock_boot_ms();
 
+	if (run)
+		run->took_ms = store_run_took(d->store, id, clock_wall_ms());
 	for (size_t i = 0; run && i < run->n_jobs; i++) {
 		Cupel__Job *j = run->jobs[i];
 		struct buffer why = {.max = WHY_MAX};

@@ -311,6 +311,39 @@ static void what_came_late_is_kept_beside_the_answer(void **state)
 	cupel__run__free_unpacked(shown, NULL);
 }
 
+static void attempt_of(struct store *s, uint64_t job, int64_t from_ms, int64_t end_ms)
+{
+	uint32_t epoch = store_attempt_add(s, job, "r1", from_ms);
+	struct attempt_end e = {.verdict = VERDICT(FAILED), .reason = "so", .now_ms = end_ms};
+
+	assert_true(epoch);
+	if (!end_ms)
+		return;
+	assert_int_equal(store_attempt_end(s, job, epoch, &e), 1);
+	assert_int_equal(store_job_again(s, job, STATE(ASSIGNED), false, ""), 1);
+}
+
+static void a_run_took_the_time_of_its_attempts_and_no_wait(void **state)
+{
+	owned(store) *s = open_store();
+	struct job_new other = {.name = "other", .state = STATE(QUEUED)};
+	uint64_t run, job = queued_job(s, &run), second;
+
+	(void)state;
+	assert_int_equal(store_run_took(s, run, 5000), 0);
+	attempt_of(s, job, 1000, 1500);
+	other.run = run;
+	assert_int_equal(store_job_add(s, &other, &second), 0);
+	attempt_of(s, second, 1400, 1700); /* at the same time, in part */
+	assert_int_equal(store_run_took(s, run, 999999), 700);
+	attempt_of(s, second, 1100, 1200); /* wholly */
+	assert_int_equal(store_run_took(s, run, 999999), 700);
+	attempt_of(s, job, 500000, 500100); /* somebody retried it */
+	attempt_of(s, job, 600000, 0);      /* and it runs */
+	assert_int_equal(store_run_took(s, run, 600007), 807);
+	assert_int_equal(store_run_took(s, run, 1), 800); /* the clock was set back */
+}
+
 static void the_past_is_counted_since_the_last_retry(void **state)
 {
 	owned(store) *s = open_store();
@@ -564,6 +597,7 @@ int main(void)
 		test(a_job_that_is_not_queued_gets_no_attempt),
 		test(phases_go_forward_only),
 		test(what_came_late_is_kept_beside_the_answer),
+		test(a_run_took_the_time_of_its_attempts_and_no_wait),
 		test(the_past_is_counted_since_the_last_retry),
 		test(the_same_commit_is_one_run),
 		test(the_same_delivery_is_one_run),
