@@ -2,7 +2,8 @@
  * so that the two never differ. Pure.
  *
  * Enums are words ("timed_out"; null for "none yet"), bytes are hex digits, `usage` also has
- * cpu_ms, the sum of its two, and null for a peak that wasn't measured. Text that isn't UTF-8 gets U+FFFD. One line, ASCII only. */
+ * cpu_ms, the sum of its two, and null for a peak that wasn't measured. Text that isn't UTF-8 gets
+ * U+FFFD. One line, ASCII only. */
 #pragma once
 
 #include <protobuf-c/protobuf-c.h>
