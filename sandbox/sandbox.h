@@ -58,7 +58,8 @@ struct sandbox_limits {
 	uint64_t inodes;
 	uint64_t files; /* open descriptors of one process (RLIMIT_NOFILE) */
 	/* A second, and on each disk that the worktree or a writable bind is on. What the job reads
-	 * from other disks isn't held; the private directories are memory. */
+	 * from other disks isn't held, and neither is what it writes over pages that others have
+	 * brought into the cache; the private directories are memory. */
 	uint64_t io_read, io_write;         /* bytes */
 	uint64_t io_read_ops, io_write_ops; /* requests */
 	uint64_t io_weight;                 /* 1..10000, 100 is everybody's share of those disks */
@@ -150,7 +151,7 @@ struct sandbox_usage {
 	uint64_t cpu_user_ms, cpu_system_ms;
 	uint64_t memory_peak; /* bytes */
 	uint64_t tasks_peak;
-	uint64_t disk_peak; /* bytes, where a limit of them holds */
+	uint64_t disk_peak; /* bytes; looked at each second where there is a limit of them */
 	uint64_t io_read_bytes, io_write_bytes;
 	uint64_t output_bytes;
 	/* Time in which some of its processes stood still for want of it, as the kernel tells. */
