@@ -248,9 +248,19 @@ static void ack_result(struct session *s, Cupel__Attempt *which, bool stale)
 	say(s, FRAME_RESULT_ACK, &m.base);
 }
 
-/* It ended otherwise before: what the runner says is kept, and doesn't count. */
-static void late(struct session *s, Cupel__Attempt *which, const char *verdict, const char *reason)
+/* A runner says back why it was to stop, as far as its record of orders holds it. */
+static bool says_the_same(struct session *s, const struct attempt_row *row, const Cupel__Result *r)
 {
+	owned_str *reason = store_attempt_reason(s->d->store, row->job, row->epoch);
+
+	return reason && r->verdict == row->verdict &&
+	       strncmp(reason, r->reason, strlen(r->reason)) == 0;
+}
+
+/* It ended before: what the runner says is kept where that is something else, and doesn't count. */
+static void late(struct session *s, const Cupel__Result *result)
+{
+	Cupel__Attempt *which = result->attempt;
 	char text[MESSAGE_TEXT_MAX];
 	struct attempt_row row;
 	bool stale;
@@ -259,8 +269,9 @@ static void late(struct session *s, Cupel__Attempt *which, const char *verdict, 
 	    strcmp(row.runner, s->runner->name) != 0)
 		return;
 	stale = !row.answered;
-	(void)snprintf(text, sizeof(text), "%s: %s", verdict, reason); /* cut when too long */
-	if (stale)
+	(void)snprintf(text, sizeof(text), "%s: %s", verdict_word(result->verdict),
+		       result->reason); /* cut when too long */
+	if (stale && !says_the_same(s, &row, result))
 		(void)store_attempt_late(s->d->store, which->job, which->epoch,
 					 text); /* sticks when it fails */
 	ack_result(s, which, stale);
@@ -293,7 +304,7 @@ void on_result(struct session *s, ProtobufCMessage **m)
 	struct attempt *a = of_this_runner(s, result->attempt, "a result");
 
 	if (!a || a->over) {
-		late(s, result->attempt, verdict_word(result->verdict), result->reason);
+		late(s, result);
 		return;
 	}
 	if (a->kind == CUPEL__KIND__KIND_PLAN &&

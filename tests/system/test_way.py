@@ -249,8 +249,9 @@ class Jobs(SystemTest):
         self.lab.running(run)
         self.assertEqual(self.lab.cupel("cancel", run).returncode, 0)
         self.assert_verdict(self.lab.ended(run), "cancelled")
-        wait_until(lambda: not self.lab.processes_inside(), "its processes are gone")
+        wait_until(lambda: not self.lab.leftovers_of_jobs(), "it is gone, and what its runner said was heard")
         self.assertEqual(self.lab.cupel("wait", run).returncode, 5)
+        self.assertEqual(self.lab.cupel("show", run).stdout.count("cancelled by"), 1)
 
     def decide(self, run, good, attempts):
         """Lets the newest attempt of a DECIDED job end as the test says."""

@@ -765,6 +765,45 @@ static void a_result_said_twice_is_one_verdict(void **state)
 	assert_string_equal(job_named(get(c, run), "test")->attempts[0]->late_result, "");
 }
 
+/* What a runner says that was told to stop. */
+static void send_stopped(struct peer *p, const struct hand *h, const char *reason)
+{
+	Cupel__Attempt which = attempt_of(h->job, h->epoch);
+	Cupel__Result m = CUPEL__RESULT__INIT;
+
+	m.attempt = &which;
+	m.verdict = VERDICT(CANCELLED);
+	m.reason = (char *)reason;
+	peer_send(p, FRAME_RESULT, &m.base);
+	assert_true(((const Cupel__ResultAck *)peer_wait(p, FRAME_RESULT_ACK))->stale);
+}
+
+static void a_runner_that_says_back_why_it_stopped_adds_nothing(void **state)
+{
+	owned(peer) *c = client(ROLE(SUBMITTER));
+	owned(peer) *r = runner("box", 1, 1);
+	uint64_t run = one_job(c, r);
+	struct hand h = take(r);
+	Cupel__RunRequest m = CUPEL__RUN_REQUEST__INIT;
+	char reason[200];
+
+	(void)state;
+	m.run = run;
+	m.reason = (char *)"no use";
+	peer_send(c, FRAME_CANCEL, &m.base);
+	(void)snprintf(reason, sizeof(reason), "%s",
+		       ((const Cupel__Stop *)peer_wait(r, FRAME_STOP))->reason);
+	assert_non_null(strstr(reason, "no use"));
+	send_stopped(r, &h, reason);
+	assert_string_equal(job_named(get(c, run), "test")->attempts[0]->late_result, "");
+	reason[strlen(reason) - 3] = '\0'; /* its orders are shorter */
+	send_stopped(r, &h, reason);
+	assert_string_equal(job_named(get(c, run), "test")->attempts[0]->late_result, "");
+	send_stopped(r, &h, "something else");
+	assert_string_equal(job_named(get(c, run), "test")->attempts[0]->late_result,
+			    "cancelled: something else");
+}
+
 static void a_state_directory_in_use_is_refused_with_the_pid(void **state)
 {
 	struct dispatcher *second = NULL;
@@ -908,6 +947,7 @@ int main(void)
 		test(a_restart_goes_on_with_what_runs_and_what_waits),
 		test_leases(after_a_restart_a_runner_has_a_lease_of_grace),
 		test(a_result_said_twice_is_one_verdict),
+		test(a_runner_that_says_back_why_it_stopped_adds_nothing),
 		test(a_state_directory_in_use_is_refused_with_the_pid),
 		test(an_unknown_type_is_an_error_and_the_connection_stays),
 		test(garbage_in_a_known_type_is_an_error_and_the_connection_stays),
