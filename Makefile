@@ -45,7 +45,7 @@ ifneq ($(filter MISSING,$(PKG_CFLAGS)),)
 $(error libraries are missing: run ci/install build)
 endif
 endif
-CPPFLAGS := -I. -I$(O)/generated -D_GNU_SOURCE $(PKG_CFLAGS) -DCUPEL_VERSION='"$(VERSION)"'
+CPPFLAGS := -I. -I$(O)/generated -D_GNU_SOURCE $(PKG_CFLAGS) -DCUPEL_VERSION='"$(VERSION)"' -DCUPEL_BINDIR='"$(PREFIX)/bin"'
 CFLAGS   := -std=gnu17 $(WARN) $(FLAGS_$(V)) -pthread
 LDFLAGS  := $(FLAGS_$(V)) $(if $(filter debug release,$(V)),$(LDHARDEN)) -pthread -Wl,--as-needed
 
@@ -112,6 +112,7 @@ $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/$(1)/test_*.c)): $(O
 endef
 $(foreach f,$(FOLDERS),$(eval $(call unit_rules,$(f))))
 unit-tests: $(UNIT)
+$(filter $(O)/unit/sandbox/%,$(UNIT)): | $(O)/bin/cupel-sandbox
 
 # One target a run, so that one failure doesn't hide the others. The debug build goes under valgrind,
 # but for tests that say `not under valgrind: REASON`.
@@ -231,8 +232,9 @@ $(LIBSANDBOX).so.0: $(SANDBOX_PIC) sandbox/libcupel-sandbox.map
 	$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -Wl,-soname,$(@F) \
 		-Wl,--version-script=sandbox/libcupel-sandbox.map -o $@ $(SANDBOX_PIC) -lseccomp
 library: $(LIBSANDBOX).a $(LIBSANDBOX).so.0 ## libcupel-sandbox
-install-library: library ## libcupel-sandbox, its headers and pkg-config file below $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(foreach d,base sandbox,$(DESTDIR)$(PREFIX)/include/cupel/$(d))
+install-library: library $(O)/bin/cupel-sandbox ## libcupel-sandbox, its headers and pkg-config file below $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(foreach d,base sandbox,$(DESTDIR)$(PREFIX)/include/cupel/$(d))
+	install -m 755 $(O)/bin/cupel-sandbox $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(LIBSANDBOX).a $(DESTDIR)$(PREFIX)/lib
 	install -m 755 $(LIBSANDBOX).so.0 $(DESTDIR)$(PREFIX)/lib
 	ln -sf libcupel-sandbox.so.0 $(DESTDIR)$(PREFIX)/lib/libcupel-sandbox.so

@@ -87,6 +87,11 @@ int cgroup_oom_fd(const struct cgroup *cg)
 	return cg->oom;
 }
 
+static const char *parent_of(const char *wanted)
+{
+	return wanted ? wanted : DEFAULT_PARENT;
+}
+
 /* `parent` is a path of one or more names below `dir`. */
 static int open_parent(int dir, const char *parent)
 {
@@ -228,9 +233,9 @@ static int group_make(const struct place *place, const char *parent, const char 
 static int make_groups(struct cgroup *cg, const struct sandbox_spec *spec, struct error *err)
 {
 	const struct places *places = places_get();
-	const char *parent = spec->cgroup_parent ? spec->cgroup_parent : DEFAULT_PARENT;
 	unsigned want = cgroup_wanted(&spec->limits), have = 0;
 
+	cg->wanted = want;
 	for (int pass = 0; pass < 2; pass++) { /* v2 first */
 		for (size_t i = 0; i < places->count; i++) {
 			const struct place *place = &places->place[i];
@@ -242,7 +247,7 @@ static int make_groups(struct cgroup *cg, const struct sandbox_spec *spec, struc
 				want |= CONTROLLER_CPUACCT | CONTROLLER_FREEZER;
 			if (pass == 1 && !(place->controllers & want & ~have))
 				continue;
-			rc = group_make(place, parent, cg->name, want, &cg->group[cg->count]);
+			rc = group_make(place, cg->parent, cg->name, want, &cg->group[cg->count]);
 			if (rc == -EEXIST)
 				return error_say(
 					err, EEXIST,
@@ -264,7 +269,7 @@ static void sweep(const struct sandbox_spec *spec)
 	const struct places *places = places_get();
 
 	for (size_t i = 0; i < places->count; i++) {
-		const char *parent = spec->cgroup_parent ? spec->cgroup_parent : DEFAULT_PARENT;
+		const char *parent = parent_of(spec->cgroup_parent);
 		int fd = places->place[i].dir < 0 ? -1
 						  : openat(places->place[i].dir, parent,
 							   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -282,7 +287,7 @@ static void sweep(const struct sandbox_spec *spec)
 	}
 }
 
-int cgroup_new(const struct plan *plan, struct cgroup **out, struct error *err)
+int cgroup_make(const struct plan *plan, struct cgroup **out, struct error *err)
 {
 	static unsigned made;
 	const struct sandbox_spec *spec = plan->spec;
@@ -295,7 +300,8 @@ int cgroup_new(const struct plan *plan, struct cgroup **out, struct error *err)
 	(void)snprintf(name, sizeof(name), MADE_UP_NAME "-%u", (int)getpid(), made++);
 	if (cg)
 		cg->oom = -1;
-	if (!cg || !(cg->name = strdup(spec->name ? spec->name : name)))
+	if (!cg || !(cg->name = strdup(spec->name ? spec->name : name)) ||
+	    !(cg->parent = strdup(parent_of(spec->cgroup_parent))))
 		return error_set(err, ENOMEM, "control groups");
 	if (cgroup_wanted(&spec->limits) & CONTROLLER_IO)
 		rc = disks_find(plan, &cg->disks, err);
@@ -305,19 +311,42 @@ int cgroup_new(const struct plan *plan, struct cgroup **out, struct error *err)
 		return rc;
 	for (size_t i = 0; i < cg->count; i++)
 		cg->holds |= cgroup_can_of(cg->group[i].controllers, cg->group[i].ops == &group_v2);
-	rc = cgroup_hold(cg, &spec->limits, false, err);
-	if (rc < 0)
-		return rc;
-	if (spec->limits.memory && cgroup_holder(cg, CONTROLLER_MEMORY)) {
-		struct group *g = cgroup_holder(cg, CONTROLLER_MEMORY);
-
-		cg->oom = g->ops->oom_fd(g->dir);
-		if (cg->oom < 0)
-			return error_set(err, -cg->oom, "watch the memory limit");
-	}
-	cg->made = true;
 	*out = give(cg);
 	return 0;
+}
+
+int cgroup_prepare(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
+{
+	struct group *g = cgroup_holder(cg, CONTROLLER_MEMORY);
+	int rc = cgroup_hold(cg, limits, false, err);
+
+	if (rc == 0 && limits->memory && g) {
+		cg->oom = g->ops->oom_fd(g->dir);
+		if (cg->oom < 0)
+			rc = error_set(err, -cg->oom, "watch the memory limit");
+	}
+	cg->made = rc == 0;
+	return rc;
+}
+
+int cgroup_new(const struct plan *plan, struct cgroup **out, struct error *err)
+{
+	owned(cgroup) *cg = NULL;
+	int rc = cgroup_make(plan, &cg, err);
+
+	if (rc == 0)
+		rc = cgroup_prepare(cg, &plan->spec->limits, err);
+	if (rc == 0)
+		*out = give(cg);
+	return rc;
+}
+
+bool cgroup_serves(const struct cgroup *cg, const char *parent, const struct sandbox_limits *limits)
+{
+	unsigned want = cgroup_wanted(limits);
+
+	return strcmp(cg->parent, parent_of(parent)) == 0 && !(want & CONTROLLER_IO) &&
+	       !(want & ~cg->wanted);
 }
 
 int cgroup_vanish(struct cgroup *cg)
@@ -354,6 +383,7 @@ void cgroup_free(struct cgroup *cg)
 	if (cg->oom >= 0)
 		(void)close(cg->oom);
 	free(cg->name);
+	free(cg->parent);
 	free(cg);
 }
 
@@ -446,7 +476,7 @@ uint64_t cgroup_cpu_us(const struct cgroup *cg)
 static int open_left(const struct place *place, const char *parent, const char *name, int *above)
 {
 	*above = place->dir < 0 ? -1
-				: openat(place->dir, parent ? parent : DEFAULT_PARENT,
+				: openat(place->dir, parent_of(parent),
 					 O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return *above < 0 ? -1
 			  : openat(*above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -16,6 +16,15 @@ struct plan;
  * had. `tasks` may stay unheld: ask cgroup_holds(). The plan isn't needed afterwards. */
 int cgroup_new(const struct plan *plan, struct cgroup **out, struct error *err);
 
+/* The two halves of it: groups of the kinds that such limits need, and the limits, which make them
+ * a job's. Not for limits of io, whose disks the plan names. */
+int cgroup_make(const struct plan *plan, struct cgroup **out, struct error *err);
+int cgroup_prepare(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err);
+
+/* Were made below `parent` (NULL: the usual one), and with all that these limits need. */
+bool cgroup_serves(const struct cgroup *cg, const char *parent,
+		   const struct sandbox_limits *limits);
+
 /* Removes the groups before cgroup_free(), where it matters that they are gone. -EBUSY: somebody is
  * inside, or the kernel has not finished burying. */
 int cgroup_vanish(struct cgroup *cg);

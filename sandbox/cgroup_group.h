@@ -38,7 +38,8 @@ struct group_ops {
 extern const struct group_ops group_v1, group_v2;
 
 struct cgroup {
-	char *name;
+	char *name, *parent;
+	unsigned wanted;                /* controllers that its groups were made for */
 	struct group group[PLACES_MAX]; /* the v2 one first, when there is one */
 	size_t count;
 	int oom;

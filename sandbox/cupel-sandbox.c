@@ -5,6 +5,7 @@
 #include "sandbox/outcome.h"
 #include "sandbox/prove.h"
 #include "sandbox/report.h"
+#include "sandbox/resident.h"
 #include "sandbox/sandbox.h"
 
 #include <fcntl.h>
@@ -183,6 +184,9 @@ int main(int argc, char **argv)
 		break;
 	case OPTIONS_PROVE:
 		status = prove(print_attack, NULL) ? 1 : 0;
+		break;
+	case OPTIONS_RESIDENT:
+		status = resident_main(RESIDENT_SOCKET);
 		break;
 	default:
 		status = run_command(&options);

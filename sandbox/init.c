@@ -1,12 +1,14 @@
 #include "sandbox/init.h"
 
+#include "base/clock.h"
 #include "sandbox/network.h"
+#include "sandbox/order.h"
+#include "sandbox/packet.h"
 #include "sandbox/payload.h"
 #include "sandbox/root.h"
 #include "sandbox/spec.h"
 #include "sandbox/sys.h"
 
-#include <grp.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -17,8 +19,7 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
-enum step init_fail_at;
-bool init_die_there;
+struct fault init_fault;
 
 static void say(const struct plan *plan, const struct message *m)
 {
@@ -33,6 +34,7 @@ static void close_others(const struct plan *plan)
 	unsigned from = 0;
 
 	keep[count++] = plan->control;
+	keep[count++] = plan->go;
 	keep[count++] = plan->input;
 	keep[count++] = plan->output;
 	keep[count++] = plan->error;
@@ -55,23 +57,58 @@ static void close_others(const struct plan *plan)
 	}
 }
 
+static int enter_groups(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->door_count; i++)
+		if (write(plan->door[i], "0", 1) != 1)
+			return plan_fail(plan, "the control groups");
+	return 0;
+}
+
 /* Waits for the word that maps and cgroups are written. */
 static int await_go(struct plan *plan)
 {
+	int rc;
 	char go;
 	ssize_t n;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (size_t i = 0; i < plan->door_count; i++)
-		if (write(plan->door[i], "0", 1) != 1)
-			return plan_fail(plan, "the control groups");
+	rc = enter_groups(plan);
 	close_others(plan);
+	if (rc < 0)
+		return rc;
 	do
-		n = recv(plan->control, &go, 1, 0);
+		n = read(plan->go >= 0 ? plan->go : plan->control, &go, 1);
 	while (n < 0 && errno == EINTR);
 	if (n == 0)
 		_exit(1); /* the caller died or gave up */
 	return n < 0 ? plan_fail(plan, "control socket") : 0;
+}
+
+/* The plan itself, for whom was born before it was made. */
+static int await_order(struct plan *plan)
+{
+	int fds[PACKET_FDS_MAX], rc;
+	size_t count;
+	char word;
+	ssize_t n = packet_receive(plan->control, INT64_MAX, &word, 1, fds, &count);
+
+	if (n == 0)
+		_exit(1); /* the caller died, or doesn't need it */
+	rc = n < 0 ? (int)n : order_read(fds, count, plan);
+	errno = -rc;
+	return rc < 0 ? plan_fail(plan, "the order") : 0;
+}
+
+/* The launcher's word can't be read twice: its end of the pipe is closed when it dies. */
+static bool is_orphan(const struct plan *plan)
+{
+	struct pollfd wait = {.fd = plan->go};
+	char byte;
+
+	if (plan->go >= 0)
+		return poll(&wait, 1, 0) > 0 && (wait.revents & POLLHUP);
+	return recv(plan->control, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
 }
 
 static void default_handlers(void)
@@ -83,16 +120,17 @@ static void default_handlers(void)
 static int become_root(struct plan *plan)
 {
 	sigset_t blocked;
-	char byte;
 
+	/* Not the library's calls: those look for other threads, which stayed with the parent. */
 	if (plan->ids.has_root &&
-	    (setresgid(0, 0, 0) < 0 || setgroups(0, NULL) < 0 || setresuid(0, 0, 0) < 0))
+	    (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setgroups, 0, NULL) < 0 ||
+	     syscall(SYS_setresuid, 0, 0, 0) < 0))
 		return plan_fail(plan, "id 0 of the user namespace");
 	/* Its memory is a copy of the caller's; nobody inside shall read it. */
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return plan_fail(plan, "prctl");
 	/* A new identity forgets the signal of the caller's death: did that come in between? */
-	if (recv(plan->control, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0)
+	if (is_orphan(plan))
 		_exit(1);
 	if (plan->clear_handlers)
 		default_handlers();
@@ -108,7 +146,7 @@ static int network(struct plan *plan)
 {
 	int rc;
 
-	if (plan->spec->network == SANDBOX_NETWORK_HOST || plan->spec->network_open)
+	if (plan->spec->network == SANDBOX_NETWORK_HOST || plan->network_ready)
 		return 0;
 	rc = network_loopback();
 	errno = -rc;
@@ -148,33 +186,55 @@ static int limits(struct plan *plan)
 	return rc;
 }
 
+/* Who does a step: children of which birth. */
+enum {
+	PLANNED = 1 << BIRTH_PLANNED,
+	PLAIN = 1 << BIRTH_PLAIN,
+	READY = 1 << BIRTH_READY,
+	BUILDING = PLANNED | PLAIN, /* the root itself */
+	ALL = BUILDING | READY,
+};
+
 static const struct {
 	enum step step;
 	int (*run)(struct plan *plan);
+	unsigned births;
 	bool in_template;
 } steps[] = {
-	{STEP_GO, await_go},
-	{STEP_PRIVATE, root_private},
-	{STEP_SOURCES, root_sources},
-	{STEP_IDENTITY, become_root},
-	{STEP_ROOT, root_mount},
-	{STEP_SKELETON, root_skeleton, true},
-	{STEP_SYSTEM, root_system, true},
-	{STEP_ETC, root_etc, true},
-	{STEP_DEVICES, root_devices, true},
-	{STEP_PTS, root_pts},
-	{STEP_PROC, root_proc},
-	{STEP_PROC_MASK, root_proc_mask},
-	{STEP_PRIVATE_DIRS, root_private_dirs},
-	{STEP_WORKTREE, root_worktree},
-	{STEP_BINDS, root_binds},
-	{STEP_PIVOT, root_pivot},
-	{STEP_READONLY, root_readonly},
-	{STEP_NETWORK, network},
-	{STEP_HOSTNAME, hostname},
-	{STEP_CGROUP_NAMESPACE, cgroup_namespace},
-	{STEP_LIMITS, limits},
+	{STEP_GO, await_go, ALL},
+	{STEP_ORDER, await_order, PLAIN},
+	{STEP_PRIVATE, root_private, ALL},
+	{STEP_SOURCES, root_sources, BUILDING},
+	{STEP_IDENTITY, become_root, ALL},
+	{STEP_ROOT, root_mount, BUILDING},
+	{STEP_ROOT, root_ready, READY},
+	{STEP_SKELETON, root_skeleton, BUILDING, true},
+	{STEP_SYSTEM, root_system, BUILDING, true},
+	{STEP_ETC, root_etc, BUILDING, true},
+	{STEP_DEVICES, root_devices, BUILDING, true},
+	{STEP_PRIVATE_DIRS, root_private_dirs, ALL},
+	{STEP_PTS, root_pts, ALL},
+	{STEP_PROC, root_proc, ALL},
+	{STEP_PROC_MASK, root_proc_mask, ALL},
+	{STEP_NETWORK, network, ALL},
+	{STEP_ORDER, await_order, READY},
+	{STEP_SIZE, root_size, READY},
+	{STEP_WORKTREE, root_worktree, ALL},
+	{STEP_BINDS, root_binds, BUILDING},
+	{STEP_PIVOT, root_pivot, BUILDING},
+	{STEP_READONLY, root_readonly, BUILDING},
+	{STEP_HOSTNAME, hostname, ALL},
+	{STEP_CGROUP_NAMESPACE, cgroup_namespace, ALL},
+	{STEP_LIMITS, limits, ALL},
 };
+
+bool init_does(enum step step, enum birth birth)
+{
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+		if (steps[i].step == step)
+			return steps[i].births & 1U << birth;
+	return step > STEP_FORK;
+}
 
 static void fail(struct plan *plan, enum step step, int code)
 {
@@ -185,16 +245,31 @@ static void fail(struct plan *plan, enum step step, int code)
 	_exit(1);
 }
 
+static void suffer(struct plan *plan)
+{
+	struct message halted = {.word = WORD_HALTED, .step = init_fault.step};
+
+	switch (init_fault.kind) {
+	case FAULT_DIE:
+		_exit(1);
+	case FAULT_HALT:
+		say(plan, &halted);
+		(void)pause();
+		break;
+	default:
+		fail(plan, init_fault.step, EIO);
+	}
+}
+
 static void run_steps(struct plan *plan)
 {
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		int rc;
 
-		if (init_fail_at == steps[i].step) {
-			if (init_die_there)
-				_exit(1);
-			fail(plan, steps[i].step, EIO);
-		}
+		if (!(steps[i].births & 1U << plan->birth))
+			continue;
+		if (init_fault.step == steps[i].step)
+			suffer(plan);
 		rc = plan->templated && steps[i].in_template ? 0 : steps[i].run(plan);
 		if (rc < 0)
 			fail(plan, steps[i].step, -rc);

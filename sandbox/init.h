@@ -7,6 +7,16 @@
 /* In the child of launch.c; says on plan->control how it goes. */
 _Noreturn void init_main(struct plan *plan);
 
-/* For tests of the failure paths: the step that is made to fail with EIO, or to kill the child. */
-extern enum step init_fail_at;
-extern bool init_die_there;
+/* For tests of the failure paths: what is made to happen before a step. */
+struct fault {
+	enum step step;
+	enum {
+		FAULT_FAIL, /* it fails with EIO */
+		FAULT_DIE,  /* its process dies */
+		FAULT_HALT, /* its process waits for ever, and the caller stops itself */
+	} kind;
+};
+extern struct fault init_fault;
+
+/* A child of that birth does that step, here or as the program. */
+bool init_does(enum step step, enum birth birth);

@@ -10,6 +10,8 @@
 struct sandbox {
 	struct cgroup *cg;
 	struct launched job;
+	bool named;                        /* its groups, by the caller */
+	struct sandbox_launcher *launcher; /* borrowed; NULL: this process made it */
 	struct sandbox_limits limits;
 	void (*output)(void *context, int stream, const void *bytes, size_t length);
 	void *context;
@@ -22,6 +24,7 @@ struct sandbox {
 	int64_t started, last_output, died; /* clock_boot_ms() */
 	int64_t next_cpu_check, armed;
 	struct rusage reaped; /* where no group measures */
+	bool was_reaped;      /* by the launcher */
 	struct sandbox_usage usage;
 	struct denied_calls denied;
 	struct ending ending;

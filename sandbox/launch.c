@@ -2,8 +2,12 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "sandbox/birth.h"
 #include "sandbox/init.h"
+#include "sandbox/launcher.h"
 #include "sandbox/network.h"
+#include "sandbox/order.h"
+#include "sandbox/packet.h"
 #include "sandbox/sys.h"
 
 #include <poll.h>
@@ -95,7 +99,7 @@ void launched_done(struct launched *l)
 
 static int make_ends(struct plan *plan, struct launched *l, struct error *err)
 {
-	int rc = make_control(&l->control, &plan->control);
+	int rc = l->control >= 0 ? 0 : make_control(&l->control, &plan->control);
 
 	if (rc == 0)
 		rc = make_pipe(&l->output[0], &plan->output);
@@ -110,46 +114,11 @@ static int make_ends(struct plan *plan, struct launched *l, struct error *err)
 	return rc < 0 ? error_set(err, -rc, "make the job's pipes") : 0;
 }
 
-static bool makes_network(const struct sandbox_spec *spec)
-{
-	return spec->network == SANDBOX_NETWORK_NONE && !spec->network_open;
-}
-
-/* exit_signal stays 0: the caller's own SIGCHLD handling never sees this child. */
+/* A namespace that was made ahead is entered for the birth: the child has no right to. */
 static pid_t make_child(struct plan *plan, struct cgroup *cg, struct launched *l, bool *born_inside)
 {
-	uint64_t flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
-			 (makes_network(plan->spec) ? CLONE_NEWNET : 0);
-	struct clone_args args = {
-		.flags = flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP,
-		.pidfd = (uint64_t)(uintptr_t)&l->pidfd,
-		.cgroup = (uint64_t)cgroup_birth(cg),
-	};
-	pid_t pid;
-
-	*born_inside = cgroup_birth(cg) >= 0;
-	if (*born_inside) {
-		pid = sys_clone3(&args);
-		if (pid >= 0 || (errno != EACCES && errno != EBUSY && errno != EOPNOTSUPP &&
-				 errno != ENOSYS && errno != EINVAL && errno != E2BIG))
-			return pid;
-		*born_inside = false;
-	}
-	args.flags = flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
-	args.cgroup = 0;
-	pid = sys_clone3(&args);
-	if (pid < 0 && errno == ENOSYS) {
-		plan->clear_handlers = true;
-		pid = sys_clone(flags | CLONE_PIDFD, &l->pidfd);
-	}
-	return pid;
-}
-
-/* A namespace that was made ahead is entered for the birth: the child has no right to. */
-static pid_t make_child_in_network(struct plan *plan, struct cgroup *cg, struct launched *l,
-				   bool *born_inside)
-{
-	bool ahead = plan->spec->network == SANDBOX_NETWORK_NONE && plan->spec->network_open;
+	bool wanted = plan->spec->network == SANDBOX_NETWORK_NONE;
+	bool ahead = wanted && plan->spec->network_open;
 	int home = ahead ? network_enter(plan->spec->network_fd, NULL) : -1;
 	pid_t pid;
 	int code;
@@ -158,7 +127,9 @@ static pid_t make_child_in_network(struct plan *plan, struct cgroup *cg, struct 
 		errno = -home;
 		return -1;
 	}
-	pid = make_child(plan, cg, l, born_inside);
+	plan->network_ready = ahead;
+	/* Its end is not signalled: the caller's own handling of SIGCHLD never sees this child. */
+	pid = birth(plan, wanted && !ahead, 0, cgroup_birth(cg), &l->pidfd, born_inside);
 	code = errno;
 	if (pid == 0 || !ahead)
 		return pid;
@@ -171,47 +142,31 @@ static pid_t make_child_in_network(struct plan *plan, struct cgroup *cg, struct 
 
 void launched_kill(struct launched *l)
 {
-	if (l->pidfd >= 0)
+	struct pollfd wait = {.fd = l->pidfd, .events = POLLIN};
+
+	if (l->pidfd >= 0) {
 		(void)sys_pidfd_send_signal(l->pidfd, SIGKILL);
-	while (waitpid(l->pid, NULL, __WALL) < 0 && errno == EINTR)
-		;
+		while (poll(&wait, 1, -1) < 0 && errno == EINTR)
+			;
+	}
+	if (l->pid > 0) /* the launcher reaps its own */
+		while (waitpid(l->pid, NULL, __WALL) < 0 && errno == EINTR)
+			;
 	launched_done(l);
-}
-
-static void take_listener(struct launched *l, struct msghdr *packet)
-{
-	struct cmsghdr *head = CMSG_FIRSTHDR(packet);
-
-	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
-		memcpy(&l->listener, CMSG_DATA(head), sizeof(int));
 }
 
 /* One message of the child within the time left; 0 when there is none. */
 static int receive(struct launched *l, int64_t until, struct message *out)
 {
-	char control[CMSG_SPACE(sizeof(int))];
-	struct iovec part = {.iov_base = out, .iov_len = sizeof(*out)};
-	struct msghdr packet = {.msg_iov = &part,
-				.msg_iovlen = 1,
-				.msg_control = control,
-				.msg_controllen = sizeof(control)};
-	struct pollfd wait = {.fd = l->control, .events = POLLIN};
-	ssize_t n;
-	int rc;
+	int fds[PACKET_FDS_MAX];
+	size_t count;
+	ssize_t n = packet_receive(l->control, until, out, sizeof(*out), fds, &count);
 
-	do {
-		int64_t left = until - clock_boot_ms();
-
-		rc = poll(&wait, 1, left < 0 ? 0 : (int)left);
-	} while (rc < 0 && errno == EINTR);
-	if (rc == 0)
-		return -ETIMEDOUT;
-	n = rc < 0 ? -1 : recvmsg(l->control, &packet, MSG_CMSG_CLOEXEC);
-	if (n < 0)
-		return errno == ECONNRESET ? 0 : -errno;
-	if (n == sizeof(*out) && out->word == WORD_LISTENER)
-		take_listener(l, &packet);
-	return n == sizeof(*out);
+	if (n == sizeof(*out) && out->word == WORD_LISTENER && count == 1)
+		l->listener = fds[--count];
+	while (count)
+		(void)close(fds[--count]);
+	return n < 0 ? (int)n : n == sizeof(*out);
 }
 
 static int handshake(struct launched *l, struct message *failure, struct error *err)
@@ -230,6 +185,8 @@ static int handshake(struct launched *l, struct message *failure, struct error *
 				START_TIMEOUT_MS / 1000);
 		if (rc < 0)
 			return error_set(err, -rc, "hear from the sandbox's first process");
+		if (rc == 0 && l->launchers && !l->reaped)
+			return launcher_died(err);
 		if (rc == 0)
 			return error_say(err, ECHILD,
 					 "the sandbox's first process died while it was set up; "
@@ -240,6 +197,10 @@ static int handshake(struct launched *l, struct message *failure, struct error *
 			*failure = m;
 			return 0;
 		}
+		if (m.word == WORD_REAPED)
+			l->reaped = true;
+		if (m.word == WORD_HALTED) /* whoever tests goes on from here */
+			(void)raise(SIGSTOP);
 	}
 }
 
@@ -247,8 +208,8 @@ static int handshake(struct launched *l, struct message *failure, struct error *
 static int prepare(struct plan *plan, struct cgroup *cg, struct launched *l, bool born_inside,
 		   struct error *err)
 {
-	int rc = init_fail_at == STEP_IDMAP ? error_set(err, EIO, "write the user id map")
-					    : ids_write(&plan->ids, l->pid, err);
+	int rc = init_fault.step == STEP_IDMAP ? error_set(err, EIO, "write the user id map")
+					       : ids_write(&plan->ids, l->pid, err);
 
 	if (rc == 0 && !born_inside)
 		rc = cgroup_enter(cg, l->pid, err);
@@ -270,34 +231,60 @@ static int clone_failed(struct error *err)
 	return -code;
 }
 
-int launch(struct plan *plan, struct cgroup *cg, struct launched *out, struct message *failure,
-	   struct error *err)
+/* From this process. */
+static int launch_here(struct plan *plan, struct cgroup *cg, struct launched *l, struct error *err)
 {
-	struct launched l = {.pidfd = -1, .control = -1, .output = {-1, -1}, .listener = -1};
 	bool born_inside = false;
-	int rc = make_ends(plan, &l, err);
+	int rc = cgroup_doors(cg, plan->door, &plan->door_count, err);
+
+	if (rc < 0)
+		return rc;
+	l->pid = make_child(plan, cg, l, &born_inside);
+	if (l->pid == 0)
+		init_main(plan);
+	if (l->pid < 0) {
+		l->pid = 0;
+		return clone_failed(err);
+	}
+	close_childs(plan);
+	return prepare(plan, cg, l, born_inside, err);
+}
+
+/* From the launcher: the order waits for whoever takes it, before or after he is born. */
+static int launch_there(const struct plan *plan, struct sandbox_launcher *launcher,
+			struct cgroup *cg, struct launched *l, struct error *err)
+{
+	int fds[PACKET_FDS_MAX], rc;
+	owned_fd order = order_write(plan);
+
+	if (order < 0)
+		return error_set(err, -order, "write the job's plan");
+	fds[0] = order;
+	rc = packet_send(l->control, "o", 1, fds, 1 + order_fds(plan, fds + 1));
+	if (rc < 0 && rc != -EPIPE) /* he has given up already, and his last word tells why */
+		return error_set(err, -rc, "give the job's plan");
+	return launcher_await(launcher, cg, l, err);
+}
+
+int launch(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *cg,
+	   struct launched *out, struct message *failure, struct error *err)
+{
+	struct launched l = *out;
+	int rc;
+
+	l.launchers = launcher != NULL;
+	rc = make_ends(plan, &l, err);
 
 	*failure = (struct message){0};
 	plan->cgroup_namespace = true;
 	if (rc == 0)
-		rc = cgroup_doors(cg, plan->door, &plan->door_count, err);
-	if (rc == 0) {
-		l.pid = make_child_in_network(plan, cg, &l, &born_inside);
-		if (l.pid == 0)
-			init_main(plan);
-		if (l.pid < 0)
-			rc = clone_failed(err);
-	}
+		rc = launcher ? launch_there(plan, launcher, cg, &l, err)
+			      : launch_here(plan, cg, &l, err);
 	close_childs(plan);
-	if (rc == 0) {
-		rc = prepare(plan, cg, &l, born_inside, err);
-		if (rc == 0)
-			rc = handshake(&l, failure, err);
-		if (rc < 0 || failure->word == WORD_FAILED)
-			launched_kill(&l);
-	} else {
-		launched_done(&l);
-	}
+	if (rc == 0)
+		rc = handshake(&l, failure, err);
+	if (rc < 0 || failure->word == WORD_FAILED)
+		launched_kill(&l);
 	*out = l;
 	return rc;
 }

@@ -5,17 +5,24 @@
 #include "sandbox/plan.h"
 
 struct launched {
-	int pidfd; /* of pid 1 of the job */
-	pid_t pid;
-	int control;   /* says struct message */
-	int output[2]; /* stdout, stderr; the second is -1 when they are one */
-	int listener;  /* of the filter; -1: none */
+	int pidfd;      /* of pid 1 of the job */
+	pid_t pid;      /* of a child of this process, to be reaped; 0: the launcher's */
+	int control;    /* says struct message */
+	int output[2];  /* stdout, stderr; the second is -1 when they are one */
+	int listener;   /* of the filter; -1: none */
+	uint32_t birth; /* of the launcher's: which */
+	bool launchers; /* the launcher reaps it, */
+	bool reaped;    /* and has told so while it was set up */
 };
 
+#define LAUNCHED_NONE                                                                              \
+	((struct launched){.pidfd = -1, .control = -1, .output = {-1, -1}, .listener = -1})
+
 /* The program runs when this returns 0 and `failure` has no word; with WORD_FAILED there it never
- * did, and nothing is left of it. Groups stay the caller's. */
-int launch(struct plan *plan, struct cgroup *cg, struct launched *out, struct message *failure,
-	   struct error *err);
+ * did, and nothing is left of it. Groups stay the caller's. `out->control` is there already when
+ * the launcher was asked for the process (launcher_birth()). */
+int launch(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *cg,
+	   struct launched *out, struct message *failure, struct error *err);
 
 /* Kills and reaps the job, and closes everything. */
 void launched_kill(struct launched *l);

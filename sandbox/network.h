@@ -6,6 +6,9 @@
 /* Brings lo up in this process's network namespace. 0 or -errno. */
 int network_loopback(void);
 
+/* Moves this thread into a new namespace with lo up: a descriptor of it, or -errno. */
+int network_unshare(void);
+
 /* Moves this process into the namespace `fd`, and gives a descriptor of the one it was in, to go
  * back with. */
 int network_enter(int fd, struct error *err);

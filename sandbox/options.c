@@ -215,10 +215,9 @@ static const struct {
 	const char *name;
 	enum options_action action;
 } actions[] = {
-	{"--check", OPTIONS_CHECK},
-	{"--prove", OPTIONS_PROVE},
-	{"--help", OPTIONS_HELP},
-	{"--version", OPTIONS_VERSION},
+	{"--check", OPTIONS_CHECK},       {"--prove", OPTIONS_PROVE},
+	{"--resident", OPTIONS_RESIDENT}, /* of no use by hand */
+	{"--help", OPTIONS_HELP},         {"--version", OPTIONS_VERSION},
 };
 
 /* "--name=value", or "--name" and the value behind it; *used is how many words that were. */

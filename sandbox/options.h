@@ -9,7 +9,14 @@
 #define OPTIONS_BINDS_MAX 64
 #define OPTIONS_ENV_MAX   1024
 
-enum options_action { OPTIONS_RUN, OPTIONS_CHECK, OPTIONS_PROVE, OPTIONS_HELP, OPTIONS_VERSION };
+enum options_action {
+	OPTIONS_RUN,
+	OPTIONS_CHECK,
+	OPTIONS_PROVE,
+	OPTIONS_RESIDENT,
+	OPTIONS_HELP,
+	OPTIONS_VERSION
+};
 
 struct options {
 	enum options_action action;

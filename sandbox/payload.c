@@ -2,6 +2,7 @@
 
 #include "sandbox/init.h"
 #include "sandbox/landlock.h"
+#include "sandbox/packet.h"
 #include "sandbox/sys.h"
 
 #include <limits.h>
@@ -95,22 +96,10 @@ static int landlock(struct plan *plan)
 static int send_listener(const struct plan *plan, int listener)
 {
 	struct message m = {.word = WORD_LISTENER};
-	struct iovec part = {.iov_base = &m, .iov_len = sizeof(m)};
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {{0}};
-	struct msghdr packet = {.msg_iov = &part,
-				.msg_iovlen = 1,
-				.msg_control = &control,
-				.msg_controllen = sizeof(control)};
-	struct cmsghdr *head = CMSG_FIRSTHDR(&packet);
+	int rc = packet_send(plan->control, &m, sizeof(m), &listener, 1);
 
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(head), &listener, sizeof(int));
-	return sendmsg(plan->control, &packet, MSG_NOSIGNAL) < 0 ? -1 : 0;
+	errno = -rc;
+	return rc;
 }
 
 static int seccomp(struct plan *plan)
@@ -197,8 +186,8 @@ void payload_main(struct plan *plan)
 
 		if (steps[i].step == STEP_EXEC)
 			(void)sys_close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-		if (init_fail_at == steps[i].step)
-			rc = init_die_there ? -ECHILD : -EIO;
+		if (init_fault.step == steps[i].step)
+			rc = init_fault.kind == FAULT_DIE ? -ECHILD : -EIO;
 		else
 			rc = steps[i].run(plan);
 		if (rc < 0) {

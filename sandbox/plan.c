@@ -120,7 +120,7 @@ static bool any_lands_as_root(const struct plan *plan)
 }
 
 /* Where this process's arguments stand in its memory, from /proc/self/stat; once. */
-static void find_title(struct plan *plan)
+void plan_find_title(struct plan *plan)
 {
 	static unsigned long start, end;
 	static bool known;
@@ -151,6 +151,7 @@ int plan_make(const struct sandbox_spec *spec, struct plan *plan, struct error *
 	*plan = (struct plan){.spec = spec,
 			      .argv = (const char **)spec->argv,
 			      .control = -1,
+			      .go = -1,
 			      .input = -1,
 			      .output = -1,
 			      .error = -1,
@@ -171,8 +172,9 @@ int plan_make(const struct sandbox_spec *spec, struct plan *plan, struct error *
 	}
 	plan->path = plan->env[find(plan->env, STANDARD, "PATH=")] + strlen("PATH=");
 	size_private(&spec->limits, plan);
-	find_title(plan);
-	template_use(plan);
+	plan_find_title(plan);
+	if (!spec->launcher)
+		template_use(plan);
 	return 0;
 }
 

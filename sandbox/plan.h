@@ -17,6 +17,8 @@ enum word {
 	WORD_LISTENER,   /* comes with the seccomp listener */
 	WORD_RUNNING,    /* the program was executed */
 	WORD_ENDED,      /* it ended with `status` */
+	WORD_REAPED,     /* of the launcher: the first process is gone, having used `usage` */
+	WORD_HALTED,     /* for tests: stands still at `step` */
 };
 
 struct message {
@@ -26,6 +28,14 @@ struct message {
 	char detail[160]; /* the thing that it failed on */
 	int status;       /* as wait(2) tells it */
 	uint64_t disk;    /* bytes: the most that was seen in use where the disk limit holds */
+	struct rusage usage;
+};
+
+/* How much of the set-up a child does before it knows the plan. */
+enum birth {
+	BIRTH_PLANNED, /* none: it is a copy of the process that made the plan */
+	BIRTH_PLAIN,   /* hardly any: the launcher's child, in a copy of the host's mounts */
+	BIRTH_READY,   /* nearly all: the launcher's child, in a copy of its ready root */
 };
 
 struct plan {
@@ -35,8 +45,10 @@ struct plan {
 	char **env;        /* owned */
 	const char *path;  /* PATH of env, borrowed from it */
 
+	enum birth birth;
 	int control, input, output, error; /* all above 2 */
-	int door[CGROUP_DOORS_MAX];        /* of control groups */
+	int go; /* of the launcher's child: says that its ids are written; -1: `control` does */
+	int door[CGROUP_DOORS_MAX]; /* of control groups */
 	size_t door_count;
 	struct source worktree; /* fd -1: a private one */
 	struct source system;   /* the root of the owner's choice; fd -1 and no path: the host's */
@@ -50,6 +62,7 @@ struct plan {
 	char *title;                            /* the process's arguments as others see them */
 	size_t title_length;
 	bool clear_handlers;   /* clone3 didn't */
+	bool network_ready;    /* born into one with lo up */
 	bool cgroup_namespace; /* make it after the cgroups were entered */
 
 	bool templated;  /* `root` is a copy of the template, with all that it holds */
@@ -60,6 +73,9 @@ struct plan {
 /* `plan` borrows from `spec`. */
 int plan_make(const struct sandbox_spec *spec, struct plan *out, struct error *err);
 void plan_done(struct plan *plan);
+
+/* Fills `title`. */
+void plan_find_title(struct plan *plan);
 
 /* Notes what a step failed on; returns -errno as it was on entry. */
 int plan_fail(struct plan *plan, const char *detail);

@@ -34,12 +34,7 @@ int root_sources(struct plan *plan)
 	return rc;
 }
 
-struct option {
-	const char *key, *value; /* value NULL: a flag */
-};
-
-/* A new file system of that type, detached; -1 and errno. */
-static int make_mount(const char *type, const struct option *options, unsigned attributes)
+int root_make_mount(const char *type, const struct root_option *options, unsigned attributes)
 {
 	int fs = fsopen(type, FSOPEN_CLOEXEC), fd = -1, code;
 
@@ -70,23 +65,36 @@ static int attach(struct plan *plan, int fd, const char *path)
 	return rc;
 }
 
+struct size {
+	char bytes[32], inodes[32];
+};
+
+static struct size private_size(const struct plan *plan)
+{
+	struct size size;
+
+	(void)snprintf(size.bytes, sizeof(size.bytes), "%llu",
+		       (unsigned long long)plan->private_bytes);
+	(void)snprintf(size.inodes, sizeof(size.inodes), "%llu",
+		       (unsigned long long)plan->private_inodes);
+	return size;
+}
+
 static int private_mount(const struct plan *plan)
 {
-	char size[32], inodes[32];
-	const struct option options[] = {
-		{"size", size}, {"nr_inodes", inodes}, {"mode", "0755"}, {NULL, NULL}};
+	struct size size = private_size(plan);
+	const struct root_option options[] = {
+		{"size", size.bytes}, {"nr_inodes", size.inodes}, {"mode", "0755"}, {NULL, NULL}};
 
-	(void)snprintf(size, sizeof(size), "%llu", (unsigned long long)plan->private_bytes);
-	(void)snprintf(inodes, sizeof(inodes), "%llu", (unsigned long long)plan->private_inodes);
-	return make_mount("tmpfs", options, MOUNT_ATTR_NODEV);
+	return root_make_mount("tmpfs", options, MOUNT_ATTR_NODEV);
 }
 
 int root_tmpfs(struct plan *plan)
 {
-	static const struct option options[] = {
+	static const struct root_option options[] = {
 		{"size", ROOT_SIZE}, {"nr_inodes", ROOT_INODES}, {"mode", "0755"}, {NULL, NULL}};
 
-	plan->root = make_mount("tmpfs", options, MOUNT_ATTR_NODEV);
+	plan->root = root_make_mount("tmpfs", options, MOUNT_ATTR_NODEV);
 	return plan->root < 0 ? plan_fail(plan, "tmpfs") : 0;
 }
 
@@ -108,6 +116,18 @@ int root_mount(struct plan *plan)
 		return -errno;
 	if (move_mount(plan->root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return plan_fail(plan, "/");
+	return 0;
+}
+
+/* The root that this process was born into is what it takes. Its /proc, over which the job's own
+ * will stand, is where the private directories' file system goes. */
+int root_ready(struct plan *plan)
+{
+	plan->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	plan->store = private_mount(plan);
+	if (plan->root < 0 || plan->store < 0 ||
+	    move_mount(plan->store, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return plan_fail(plan, "private directories");
 	return 0;
 }
 
@@ -323,19 +343,19 @@ int root_devices(struct plan *plan)
 int root_pts(struct plan *plan)
 {
 	/* Group 5 is tty; where that id isn't mapped, the job's own group has it. */
-	const struct option options[] = {{"ptmxmode", "0666"},
-					 {"mode", "0620"},
-					 {plan->ids.has_root ? "gid" : NULL, "5"},
-					 {NULL, NULL}};
+	const struct root_option options[] = {{"ptmxmode", "0666"},
+					      {"mode", "0620"},
+					      {plan->ids.has_root ? "gid" : NULL, "5"},
+					      {NULL, NULL}};
 
-	return attach(plan, make_mount("devpts", options, MOUNT_ATTR_NOEXEC), "dev/pts");
+	return attach(plan, root_make_mount("devpts", options, MOUNT_ATTR_NOEXEC), "dev/pts");
 }
 
 int root_proc(struct plan *plan)
 {
-	static const struct option options[] = {{NULL, NULL}};
+	static const struct root_option options[] = {{NULL, NULL}};
 
-	return attach(plan, make_mount("proc", options, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
+	return attach(plan, root_make_mount("proc", options, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
 		      "proc");
 }
 
@@ -414,6 +434,20 @@ int root_private_dirs(struct plan *plan)
 		count--; /* the last one stands for it */
 	for (size_t i = 0; i < count && rc == 0; i++)
 		rc = private_dir(plan, i);
+	return rc;
+}
+
+int root_size(struct plan *plan)
+{
+	struct size size = private_size(plan);
+	int fs = fspick(plan->store, "", FSPICK_EMPTY_PATH | FSPICK_CLOEXEC), rc = 0;
+
+	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "size", size.bytes, 0) < 0 ||
+	    fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", size.inodes, 0) < 0 ||
+	    fsconfig(fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
+		rc = plan_fail(plan, "tmpfs");
+	if (fs >= 0)
+		(void)close(fs);
 	return rc;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "sandbox/job.h"
+#include "sandbox/launcher.h"
 #include "sandbox/spec.h"
 
 #include <poll.h>
@@ -97,7 +98,10 @@ void sandbox_free(struct sandbox *s)
 		(void)close(s->epoll);
 	if (s->timer >= 0)
 		(void)close(s->timer);
-	cgroup_free(s->cg);
+	if (s->launcher && s->cg && !s->named)
+		launcher_bury(s->launcher, s->cg);
+	else
+		cgroup_free(s->cg);
 	free(s->command);
 	free(s->reason);
 	free(s);
@@ -139,14 +143,15 @@ static int hold_the_rest(const struct sandbox_spec *spec, struct cgroup *cg, str
 static int start(struct sandbox *s, const struct sandbox_spec *spec, struct plan *plan,
 		 struct error *err)
 {
-	int rc = cgroup_new(plan, &s->cg, err);
+	int rc = s->launcher ? launcher_birth(s->launcher, plan, &s->cg, &s->job, err)
+			     : cgroup_new(plan, &s->cg, err);
 
 	if (rc == 0)
 		rc = hold_the_rest(spec, s->cg, plan, err);
 	if (rc < 0)
 		return rc;
 	s->started = s->last_output = clock_boot_ms();
-	rc = launch(plan, s->cg, &s->job, &s->ending.failure, err);
+	rc = launch(plan, s->launcher, s->cg, &s->job, &s->ending.failure, err);
 	if (rc < 0)
 		return rc;
 	rc = watch_start(s, err);
@@ -174,6 +179,14 @@ void sandbox_prepare(void)
 	(void)cgroup_can();
 }
 
+/* A user's launcher has left the host's network behind. */
+static struct sandbox_launcher *launcher_for(const struct sandbox_spec *spec)
+{
+	bool can = geteuid() == 0 || spec->network == SANDBOX_NETWORK_NONE;
+
+	return can ? spec->launcher : NULL;
+}
+
 int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct error *err)
 {
 	owned(sandbox) *s = calloc(1, sizeof(*s));
@@ -183,7 +196,8 @@ int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct 
 	if (!s)
 		return error_set(err, ENOMEM, "start a sandbox");
 	s->epoll = s->timer = -1;
-	s->job = (struct launched){.pidfd = -1, .control = -1, .output = {-1, -1}, .listener = -1};
+	s->job = LAUNCHED_NONE;
+	s->launcher = launcher_for(spec);
 	rc = spec_check(spec, err);
 	if (rc < 0)
 		return rc;
@@ -191,12 +205,17 @@ int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct 
 	s->output = spec->output;
 	s->context = spec->context;
 	s->cut_output = spec->cut_output;
+	s->named = spec->name != NULL;
 	s->command = strdup(spec->argv[0]);
 	rc = plan_make(spec, &plan, err);
 	if (rc < 0)
 		return rc;
 	rc = start(s, spec, &plan, err);
 	plan_done(&plan);
+	if (s->launcher && rc < 0)
+		launcher_forget(s->launcher, &s->job);
+	if (s->launcher)
+		launcher_tend(s->launcher);
 	if (rc < 0)
 		return rc;
 	*out = give(s);

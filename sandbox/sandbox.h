@@ -72,6 +72,8 @@ struct sandbox_bind {
 	bool writable;
 };
 
+struct sandbox_launcher;
+
 struct sandbox_spec {
 	/* NULL-terminated; argv[0] is looked up in the job's PATH when it has no slash. */
 	const char *const *argv;
@@ -109,6 +111,9 @@ struct sandbox_spec {
 	 * owner's id, unless that is root's; all else is refused. */
 	uid_t id_base;
 	uint32_t id_count;
+
+	/* Starts it, instead of this process; borrowed. */
+	struct sandbox_launcher *launcher;
 
 	/* Name of this job's cgroups, unique on the box; NULL: made up. Letters, digits, `-_.`. */
 	const char *name;
@@ -194,6 +199,30 @@ void sandbox_prepare(void);
  * is the largest single step of one. The kernel buries them slower than they are made: a few ready
  * ones are enough. Needs root, -EPERM otherwise. */
 int sandbox_network_new(struct error *err);
+
+/* A small process that stays, and makes the first process of each job: the cost of a launch then
+ * depends neither on this process's memory nor on the host's mounts, and what can be made ahead is.
+ * Its jobs die with it, and it dies with this process; a job of a dead one ends as SANDBOX_ERRORED,
+ * and starting another by it is -ECHILD. One thread may use it, together with its sandboxes. */
+struct sandbox_launcher_options {
+	const char
+		*program;  /* cupel-sandbox; NULL: beside this program, or where it was installed */
+	unsigned networks; /* network namespaces kept ready, up to 64 */
+	/* Whole sandboxes kept ready, up to 16: as the last one that was started, of jobs that ask
+	 * for no root, binds, host name or group name of their own. */
+	unsigned ready;
+};
+
+/* Returns when it is ready to work. `options` NULL: a few network namespaces, no sandboxes. */
+int sandbox_launcher_new(const struct sandbox_launcher_options *options,
+			 struct sandbox_launcher **out, struct error *err);
+
+/* Its process, for whoever watches processes. */
+pid_t sandbox_launcher_pid(const struct sandbox_launcher *l);
+
+/* Ends it, and all jobs that it started: free those first. NULL is fine. */
+void sandbox_launcher_free(struct sandbox_launcher *l);
+OWNED(sandbox_launcher)
 
 /* Returns when the program runs or was refused. On failure nothing is left behind: -EINVAL is the
  * spec's own fault, any other errno the host's. What goes wrong from the first process of the job

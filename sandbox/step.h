@@ -8,6 +8,7 @@ enum step {
 	STEP_IDMAP,    /* uid_map, gid_map */
 	STEP_ATTACH,   /* into the cgroups */
 	STEP_GO,       /* the parent's word */
+	STEP_ORDER,    /* the plan, for whom was born before it */
 	STEP_IDENTITY, /* root of the user namespace */
 	STEP_PRIVATE,  /* no mount event in or out */
 	STEP_SOURCES,  /* directories of the host that stand inside */
@@ -20,6 +21,7 @@ enum step {
 	STEP_PROC,
 	STEP_PROC_MASK,
 	STEP_PRIVATE_DIRS, /* /tmp, /var/tmp, /dev/shm, home */
+	STEP_SIZE,         /* of the private directories, made before the limits were known */
 	STEP_WORKTREE,
 	STEP_BINDS,
 	STEP_PIVOT,

@@ -6,15 +6,15 @@
 #include <sys/stat.h>
 
 /* What differs from job to job must be mounted over the template, not written into it. */
-static bool is_usual(const struct plan *plan)
+bool template_serves(const struct plan *plan)
 {
 	const struct sandbox_spec *spec = plan->spec;
 
-	return plan->ids.privileged && plan->system.fd < 0 && !spec->bind_count &&
-	       !spec->hostname && spec->network == SANDBOX_NETWORK_NONE;
+	return plan->system.fd < 0 && !spec->bind_count && !spec->hostname &&
+	       spec->network == SANDBOX_NETWORK_NONE;
 }
 
-static int build(struct plan *plan)
+static int build_detached(struct plan *plan)
 {
 	static int (*const steps[])(struct plan * plan) = {root_tmpfs, root_skeleton, root_system,
 							   root_etc, root_devices};
@@ -34,7 +34,7 @@ static int make(const struct plan *plan)
 {
 	struct plan own = {.spec = plan->spec, .ids = plan->ids, .root = -1, .system = SOURCE_NONE};
 	mode_t mask = umask(0);
-	int rc = build(&own);
+	int rc = build_detached(&own);
 
 	(void)umask(mask);
 	if (rc == 0)
@@ -44,28 +44,30 @@ static int make(const struct plan *plan)
 	return -1;
 }
 
-/* The host's packages were changed since: the template would show what was there before. */
-static bool is_stale(void)
+struct template_stamp template_stamp(void)
 {
-	static dev_t device;
-	static ino_t inode;
 	struct stat st = {0};
-	bool same;
 
 	(void)stat("/etc/ld.so.cache", &st); /* replaced at each change of the libraries */
-	same = st.st_dev == device && st.st_ino == inode;
-	device = st.st_dev;
-	inode = st.st_ino;
-	return !same;
+	return (struct template_stamp){st.st_dev, st.st_ino};
+}
+
+bool template_is(struct template_stamp stamp)
+{
+	struct template_stamp now = template_stamp();
+
+	return now.device == stamp.device && now.inode == stamp.inode;
 }
 
 void template_use(struct plan *plan)
 {
+	static struct template_stamp made;
 	static int template = -1;
 
-	if (!is_usual(plan))
+	if (!plan->ids.privileged || !template_serves(plan))
 		return;
-	if (is_stale()) {
+	if (!template_is(made)) {
+		made = template_stamp();
 		if (template >= 0)
 			(void)close(template);
 		template = make(plan);

@@ -10,3 +10,14 @@
 /* Gives the plan its copy in plan->root, when its root is the usual one and such a thing can be
  * made here; else leaves it at -1. */
 void template_use(struct plan *plan);
+
+/* The usual root is what the plan wants: no other one, nothing more in it. */
+bool template_serves(const struct plan *plan);
+
+/* Tells the host's libraries as they were from those that they are now. */
+struct template_stamp {
+	dev_t device;
+	ino_t inode;
+};
+struct template_stamp template_stamp(void);
+bool template_is(struct template_stamp stamp);

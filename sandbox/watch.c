@@ -3,6 +3,7 @@
 #include "sandbox/job.h"
 
 #include "base/clock.h"
+#include "sandbox/launcher.h"
 #include "sandbox/oom_log.h"
 #include "sandbox/sys.h"
 
@@ -25,6 +26,9 @@
 
 /* How often the processor time is looked at when it could be exceeded soon. */
 #define CPU_POLL_MIN_MS 20
+
+/* How long the launcher may take to reap what is dead. */
+#define LAUNCHER_PATIENCE_MS 1000
 
 enum event {
 	EVENT_CONTROL,
@@ -202,8 +206,29 @@ static void read_control(struct sandbox *s)
 		s->ending.status = m.status;
 		s->usage.disk_peak = m.disk;
 		cgroup_drain(s->cg);
+	} else if (n == sizeof(m) && m.word == WORD_REAPED) {
+		s->reaped = m.usage;
+		s->was_reaped = true;
 	} else if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
 		forget(s, &s->job.control);
+	}
+}
+
+/* The first process's are there when it is gone. The launcher's follow at once, or its socket hangs
+ * up; they are waited for where they are of use: who ended without a word may have been killed with
+ * the launcher, and where no group measures it tells the usage. */
+static void take_last_words(struct sandbox *s)
+{
+	for (;;) {
+		bool both =
+			s->launcher && !s->was_reaped &&
+			(!s->ending.has_status || !(cgroup_holds(s->cg) & SANDBOX_CAN_CPU_TIME));
+		struct pollfd wait = {.fd = s->job.control, .events = POLLIN};
+
+		if (s->job.control < 0 || (s->ending.has_status && !both) ||
+		    poll(&wait, 1, both ? LAUNCHER_PATIENCE_MS : 0) <= 0)
+			return;
+		read_control(s);
 	}
 }
 
@@ -218,12 +243,11 @@ static void reap(struct sandbox *s)
 		return;
 	if (info.si_pid == 0 && errno != ECHILD)
 		return;
-	while (s->job.control >= 0 && !s->ending.has_status) { /* its last word is still there */
-		struct pollfd wait = {.fd = s->job.control, .events = POLLIN};
-
-		if (poll(&wait, 1, 0) <= 0)
-			break;
-		read_control(s);
+	take_last_words(s);
+	if (!s->ending.has_status && s->ending.cause == CAUSE_NONE && s->launcher &&
+	    !s->was_reaped) {
+		s->ending.cause = CAUSE_LIBRARY;
+		s->reason = strdup("the launcher died, and the job with it");
 	}
 	s->dead = true;
 	s->died = clock_boot_ms();
@@ -324,7 +348,8 @@ static bool bury(struct sandbox *s)
 	}
 	if (s->outcome.reason[0] == '\0')
 		judge(s);
-	return cgroup_vanish(s->cg) == 0 || late;
+	/* With a launcher there is a better time to remove them. */
+	return (s->launcher && !s->named) || cgroup_vanish(s->cg) == 0 || late;
 }
 
 int sandbox_step(struct sandbox *s, struct error *err)

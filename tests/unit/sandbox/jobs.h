@@ -32,6 +32,27 @@ static inline void job_output(void *context, int stream, const void *bytes, size
 	job->length += length;
 }
 
+/* Who starts the jobs: this process, or a launcher. */
+static struct sandbox_launcher *job_launcher;
+
+/* A launcher's program stands beside the folder of the tests. */
+static inline struct sandbox_launcher *job_launcher_new(unsigned ready)
+{
+	char program[4096] = "";
+	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 64);
+	const struct sandbox_launcher_options options = {
+		.program = program, .networks = 2, .ready = ready};
+	struct sandbox_launcher *l = NULL;
+	struct error err = {0};
+	char *folder = n > 0 ? strstr(program, "/unit/") : NULL;
+
+	if (folder)
+		(void)strcpy(folder, "/bin/cupel-sandbox");
+	if (sandbox_launcher_new(&options, &l, &err) < 0)
+		(void)fprintf(stderr, "%s\n", err.text);
+	return l;
+}
+
 /* `spec` with `sh -c script` as its command. */
 static inline void job_run(struct sandbox_spec spec, const char *script, struct job *job)
 {
@@ -39,6 +60,7 @@ static inline void job_run(struct sandbox_spec spec, const char *script, struct 
 
 	memset(job, 0, sizeof(*job));
 	spec.argv = argv;
+	spec.launcher = job_launcher;
 	spec.output = job_output;
 	spec.context = job;
 	if (!spec.limits.wall_ms)
@@ -58,7 +80,10 @@ static inline void job_run_as_user(struct sandbox_spec spec, const char *script,
 		if (setgroups(0, NULL) < 0 || setresgid(TEST_UID, TEST_UID, TEST_UID) < 0 ||
 		    setresuid(TEST_UID, TEST_UID, TEST_UID) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
 			_exit(1);
+		if (job_launcher && !(job_launcher = job_launcher_new(0)))
+			_exit(1);
 		job_run(spec, script, shared);
+		sandbox_launcher_free(job_launcher);
 		_exit(0);
 	}
 	(void)waitpid(pid, NULL, 0);

@@ -13,7 +13,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 
 #define NAME     "test-faults"
 #define LAUNCHES 50 /* LAUNCHES in the environment wins: 10000 were run by hand */
@@ -62,7 +64,7 @@ static void nothing_is_left(struct traces before, const char *after)
 			 before.descriptors);
 	if (now.mounts != before.mounts)
 		fail_msg("%s: %u mounts, there were %u", after, now.mounts, before.mounts);
-	if (waitpid(-1, NULL, WNOHANG | __WALL) != -1)
+	if (waitpid(-1, NULL, WNOHANG | __WALL) > (job_launcher ? 0 : -1))
 		fail_msg("%s: a child is left", after);
 	if (system("find /sys/fs/cgroup -name " NAME " 2>/dev/null | grep -q .") == 0)
 		fail_msg("%s: a control group is left", after);
@@ -75,45 +77,50 @@ static const struct sandbox_bind bind = {.from = "/usr/share", .to = "/share"};
 /* With a bind each job builds its root itself, instead of taking the template. */
 static const struct sandbox_spec unusual = {.name = NAME, .binds = &bind, .bind_count = 1};
 
-static void fail_each(bool die)
+static void fail_at(enum step step, int kind, struct sandbox_spec spec, struct traces before)
+{
+	init_fault = (struct fault){step, kind};
+	job_run(spec, "true", &job);
+	init_fault = (struct fault){0};
+	assert_verdict(&job, SANDBOX_ERRORED);
+	assert_int_not_equal(job.outcome.reason[0], '\0');
+	if (kind == FAULT_FAIL && step != STEP_IDMAP && step != STEP_EXEC && step != STEP_WORKDIR &&
+	    !strstr(job.outcome.reason, step_name(step)))
+		fail_msg("step %s isn't named: %s", step_name(step), job.outcome.reason);
+	nothing_is_left(before, step_name(step));
+}
+
+/* Every step of a child of that birth. */
+static void fail_each(int kind, struct sandbox_spec spec, enum birth birth)
 {
 	struct traces before;
 
-	job_run(unusual, "true", &job); /* what a process keeps is there then */
+	job_run(spec, "true", &job); /* what a process keeps is there then */
 	job_run(usual, "true", &job);
 	before = look();
-	for (int step = STEP_IDMAP; step < STEP_COUNT; step++) {
-		if (step == STEP_ATTACH) /* the parent's own; its failures have their tests */
-			continue;
-		init_fail_at = (enum step)step;
-		init_die_there = die;
-		job_run(unusual, "true", &job);
-		init_fail_at = STEP_NONE;
-		if (job.outcome.verdict == SANDBOX_PASSED && step == STEP_FORK)
-			continue; /* has no injection: the kernel's own */
-		assert_verdict(&job, SANDBOX_ERRORED);
-		assert_int_not_equal(job.outcome.reason[0], '\0');
-		if (!die && step != STEP_IDMAP &&
-		    !strstr(job.outcome.reason, step_name((enum step)step)) && step != STEP_EXEC &&
-		    step != STEP_WORKDIR)
-			fail_msg("step %s isn't named: %s", step_name((enum step)step),
-				 job.outcome.reason);
-		nothing_is_left(before, step_name((enum step)step));
-	}
-	job_run(usual, "true", &job);
+	if (kind == FAULT_FAIL)
+		fail_at(STEP_IDMAP, kind, spec, before);
+	for (int step = STEP_GO; step < STEP_COUNT; step++)
+		if (init_does((enum step)step, birth))
+			fail_at((enum step)step, kind, spec, before);
+	job_run(spec, "true", &job);
 	assert_verdict(&job, SANDBOX_PASSED);
 }
 
 static void each_step_that_fails_is_named_and_leaves_nothing(void **state)
 {
 	(void)state;
-	fail_each(false);
+	fail_each(FAULT_FAIL, unusual, job_launcher ? BIRTH_PLAIN : BIRTH_PLANNED);
+	if (job_launcher)
+		fail_each(FAULT_FAIL, usual, BIRTH_READY);
 }
 
 static void a_process_that_dies_at_any_step_leaves_nothing(void **state)
 {
 	(void)state;
-	fail_each(true);
+	fail_each(FAULT_DIE, unusual, job_launcher ? BIRTH_PLAIN : BIRTH_PLANNED);
+	if (job_launcher)
+		fail_each(FAULT_DIE, usual, BIRTH_READY);
 }
 
 static void a_refused_spec_leaves_nothing(void **state)
@@ -172,7 +179,7 @@ static void closed_standard_descriptors_do_not_mix_up_the_job(void **state)
 static void a_name_that_is_taken_is_refused(void **state)
 {
 	static const char *const argv[] = {"sleep", "60", NULL};
-	struct sandbox_spec spec = {.argv = argv, .name = NAME};
+	struct sandbox_spec spec = {.launcher = job_launcher, .argv = argv, .name = NAME};
 	struct error err = {0};
 	struct sandbox *first = NULL, *second = NULL;
 
@@ -203,9 +210,18 @@ int main(void)
 		cmocka_unit_test(a_name_that_is_taken_is_refused),
 	};
 
+	int failed;
+
 	if (geteuid() != 0) {
 		print_message("SKIP test_faults: needs root\n");
 		return 0;
 	}
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	/* Other people's mounts are not counted. */
+	assert_int_equal(unshare(CLONE_NEWNS), 0);
+	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	failed = cmocka_run_group_tests_name("by this process", tests, NULL, NULL);
+	job_launcher = job_launcher_new(0);
+	failed += cmocka_run_group_tests_name("by a launcher", tests, NULL, NULL);
+	sandbox_launcher_free(job_launcher);
+	return failed;
 }

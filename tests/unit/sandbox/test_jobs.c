@@ -350,10 +350,14 @@ static void a_missing_command_is_127_and_no_fault_of_the_box(void **state)
 	struct sandbox_outcome o;
 
 	(void)state;
-	assert_int_equal(sandbox_run(&(struct sandbox_spec){.argv = argv}, &o, NULL), 0);
+	assert_int_equal(sandbox_run(&(struct sandbox_spec){.launcher = job_launcher, .argv = argv},
+				     &o, NULL),
+			 0);
 	assert_int_equal(o.shell_status, 127);
 	assert_false(o.infrastructure);
-	assert_int_equal(sandbox_run(&(struct sandbox_spec){.argv = file}, &o, NULL), 0);
+	assert_int_equal(sandbox_run(&(struct sandbox_spec){.launcher = job_launcher, .argv = file},
+				     &o, NULL),
+			 0);
 	assert_int_equal(o.shell_status, 126);
 }
 
@@ -443,7 +447,9 @@ static void binds_show_and_hide(void **state)
 static void a_frozen_job_stands_still_and_goes_on(void **state)
 {
 	static const char *const argv[] = {"sh", "-c", "while :; do echo x; done", NULL};
-	struct sandbox_spec spec = {.argv = argv, .limits = {.wall_ms = 30000, .output = 1 << 30}};
+	struct sandbox_spec spec = {.launcher = job_launcher,
+				    .argv = argv,
+				    .limits = {.wall_ms = 30000, .output = 1 << 30}};
 	struct sandbox_usage before, after;
 	owned(sandbox) *s = NULL;
 
@@ -471,7 +477,8 @@ static void a_frozen_job_stands_still_and_goes_on(void **state)
 static void a_frozen_job_can_be_killed(void **state)
 {
 	static const char *const argv[] = {"sleep", "60", NULL};
-	struct sandbox_spec spec = {.argv = argv, .limits = {.wall_ms = 30000}};
+	struct sandbox_spec spec = {
+		.launcher = job_launcher, .argv = argv, .limits = {.wall_ms = 30000}};
 	struct sandbox *s = NULL;
 
 	(void)state;
@@ -484,7 +491,8 @@ static void a_frozen_job_can_be_killed(void **state)
 static void limits_change_while_it_runs(void **state)
 {
 	static const char *const argv[] = {"sleep", "60", NULL};
-	struct sandbox_spec spec = {.argv = argv, .limits = {.wall_ms = 60000}};
+	struct sandbox_spec spec = {
+		.launcher = job_launcher, .argv = argv, .limits = {.wall_ms = 60000}};
 	const struct sandbox_limits less = {.wall_ms = 50, .memory = 64 << 20};
 	const struct sandbox_limits more = {.wall_ms = 50000, .memory = 256 << 20, .tasks = 50};
 	const struct sandbox_limits none = {.wall_ms = 50000}, other = {.files = 77};
@@ -512,7 +520,7 @@ static void limits_change_while_it_runs(void **state)
 static void a_cancelled_job_says_by_whom(void **state)
 {
 	static const char *const argv[] = {"sleep", "60", NULL};
-	struct sandbox_spec spec = {.argv = argv};
+	struct sandbox_spec spec = {.launcher = job_launcher, .argv = argv};
 	struct sandbox_outcome o;
 	struct sandbox *s = NULL;
 
@@ -572,9 +580,18 @@ int main(void)
 		cmocka_unit_test(a_cancelled_job_says_by_whom),
 	};
 
+	int failed;
+
 	if (geteuid() != 0) {
 		print_message("SKIP test_jobs: needs root\n");
 		return 0;
 	}
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failed = cmocka_run_group_tests_name("by this process", tests, NULL, NULL);
+	job_launcher = job_launcher_new(0);
+	failed += cmocka_run_group_tests_name("by a launcher", tests, NULL, NULL);
+	sandbox_launcher_free(job_launcher);
+	job_launcher = job_launcher_new(2);
+	failed += cmocka_run_group_tests_name("by a launcher who makes ready", tests, NULL, NULL);
+	sandbox_launcher_free(job_launcher);
+	return failed;
 }

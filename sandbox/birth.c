@@ -1,0 +1,41 @@
+#include "sandbox/birth.h"
+
+#include "sandbox/sys.h"
+
+#include <sched.h>
+
+/* Without CLONE_INTO_CGROUP, or not into this group. */
+static bool refused_group(int code)
+{
+	return code == EACCES || code == EBUSY || code == EOPNOTSUPP || code == ENOSYS ||
+	       code == EINVAL || code == E2BIG;
+}
+
+pid_t birth(struct plan *plan, bool network, int signal, int group, int *pidfd, bool *born_inside)
+{
+	uint64_t flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
+			 CLONE_PIDFD | (network ? CLONE_NEWNET : 0);
+	struct clone_args args = {
+		.flags = flags | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP,
+		.pidfd = (uint64_t)(uintptr_t)pidfd,
+		.exit_signal = (uint64_t)signal,
+		.cgroup = (uint64_t)group,
+	};
+	pid_t pid;
+
+	*born_inside = group >= 0;
+	if (*born_inside) {
+		pid = sys_clone3(&args);
+		if (pid >= 0 || !refused_group(errno))
+			return pid;
+		*born_inside = false;
+	}
+	args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
+	args.cgroup = 0;
+	pid = sys_clone3(&args);
+	if (pid < 0 && errno == ENOSYS) {
+		plan->clear_handlers = true;
+		pid = sys_clone(flags | (uint64_t)signal, pidfd);
+	}
+	return pid;
+}

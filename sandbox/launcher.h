@@ -1,0 +1,27 @@
+/* launcher.h - the caller's side of the launcher: its process, and the sandboxes it keeps ready. */
+#pragma once
+
+#include "sandbox/cgroup.h"
+#include "sandbox/launch.h"
+#include "sandbox/plan.h"
+
+/* A first process for `plan`, with groups that hold the spec's limits: one that waits, or one asked
+ * for now, which launcher_await() waits for. Fills out->control, and *cg. */
+int launcher_birth(struct sandbox_launcher *l, struct plan *plan, struct cgroup **cg,
+		   struct launched *out, struct error *err);
+
+/* Its pidfd, into out->pidfd; it may have died already. */
+int launcher_await(struct sandbox_launcher *l, struct cgroup *cg, struct launched *out,
+		   struct error *err);
+
+/* The job failed before that, and nobody will wait. */
+void launcher_forget(struct sandbox_launcher *l, const struct launched *job);
+
+/* Makes ready what is to be kept ready, and removes what was left to it. Waits for nothing. */
+void launcher_tend(struct sandbox_launcher *l);
+
+/* Takes the groups of a job that is over, and removes them when there is time. */
+void launcher_bury(struct sandbox_launcher *l, struct cgroup *cg);
+
+/* The sentence about it: -ECHILD. */
+int launcher_died(struct error *err);

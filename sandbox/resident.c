@@ -1,0 +1,409 @@
+#include "sandbox/resident.h"
+
+#include "base/owned.h"
+#include "sandbox/birth.h"
+#include "sandbox/network.h"
+#include "sandbox/order.h"
+#include "sandbox/packet.h"
+#include "sandbox/ready_root.h"
+#include "sandbox/spare_networks.h"
+#include "sandbox/sys.h"
+#include "sandbox/template.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+/* Of a job that gives no size yet: what it needs is set before anything runs in it. */
+#define PRIVATE_BYTES  ((uint64_t)16 << 20)
+#define PRIVATE_INODES 4096
+
+/* One job's first process, until it is reaped. */
+struct child {
+	struct child *next;
+	pid_t pid;
+	int control; /* the job's end: its last word is ours */
+	int go;      /* its other end hangs up when we die */
+	int mounts;  /* its mount namespace, so that its end doesn't wait for the unmounting */
+};
+
+struct resident {
+	int socket, caller, signals; /* the caller's pidfd */
+	int home_mounts, home_network, ready;
+	struct template_stamp stamp; /* of the ready root */
+	struct ids own;              /* a user's: the namespace that this process is in */
+	struct child *children;
+};
+
+static void answer(const struct resident *r, const struct resident_answer *a, int fd)
+{
+	/* A caller who is gone shows in the next poll. */
+	(void)packet_send(r->socket, a, sizeof(*a), &fd, fd >= 0);
+}
+
+static int failed(struct resident_answer *a, int code, const char *what)
+{
+	a->code = code < 0 ? -code : code;
+	(void)snprintf(a->text, sizeof(a->text), "%.479s", what);
+	return -a->code;
+}
+
+/* As the parent's namespace sees them: a user's jobs live below his own namespace, where his ids
+ * are what they are called inside. */
+static struct ids ids_here(const struct resident *r, const struct ids *asked)
+{
+	struct ids ids = *asked;
+
+	if (!r->own.uids.count)
+		return ids;
+	ids.privileged = true;
+	ids.helpers = false;
+	for (size_t i = 0; i < IDS_RANGES_MAX; i++) {
+		ids.uids.range[i].outside = ids.uids.range[i].inside;
+		ids.gids.range[i].outside = ids.gids.range[i].inside;
+	}
+	return ids;
+}
+
+static int renew_ready_root(struct resident *r, const struct ids *ids, struct resident_answer *a)
+{
+	struct template_stamp now = template_stamp();
+	struct error err = {0};
+	int fd;
+
+	if (r->ready >= 0 && template_is(r->stamp))
+		return 0;
+	fd = ready_root_new(ids, &err);
+	if (fd < 0)
+		return failed(a, fd, err.text);
+	if (r->ready >= 0)
+		(void)close(r->ready);
+	r->ready = fd;
+	r->stamp = now;
+	return 0;
+}
+
+/* Where the child shall be born this process goes first; -1: a namespace that it makes itself. */
+static int choose_network(const struct resident_ask *q, int given)
+{
+	if (q->network == SANDBOX_NETWORK_HOST)
+		return -1;
+	return given >= 0 ? given : spare_networks_take();
+}
+
+struct birth_fds {
+	int control, group, network;
+	const int *doors;
+	size_t door_count;
+};
+
+static struct birth_fds sort(const struct resident_ask *q, const int *fds, size_t count)
+{
+	struct birth_fds f = {.control = *fds++, .group = -1, .network = -1};
+
+	count--;
+	if (q->has_group && count) {
+		f.group = *fds++;
+		count--;
+	}
+	if (q->has_network && count) {
+		f.network = *fds++;
+		count--;
+	}
+	f.doors = fds;
+	f.door_count = count < CGROUP_DOORS_MAX ? count : CGROUP_DOORS_MAX;
+	return f;
+}
+
+/* Never returns in the child. */
+static pid_t make(struct resident *r, const struct resident_ask *q, const struct birth_fds *f,
+		  int go, int *pidfd, bool *born_inside)
+{
+	int ahead = choose_network(q, f->network);
+	const struct sandbox_spec spec = {.profile = q->nested ? SANDBOX_NESTED : SANDBOX_CI,
+					  .network = q->network};
+	struct plan plan = {.spec = &spec,
+			    .ids = ids_here(r, &q->ids),
+			    .birth = q->birth,
+			    .control = f->control,
+			    .go = go,
+			    .input = -1,
+			    .output = -1,
+			    .error = -1,
+			    .root = -1,
+			    .store = -1,
+			    .worktree = SOURCE_NONE,
+			    .system = SOURCE_NONE,
+			    .door_count = f->door_count,
+			    .network_ready = ahead >= 0,
+			    .private_bytes = PRIVATE_BYTES,
+			    .private_inodes = PRIVATE_INODES};
+	bool elsewhere = q->birth == BIRTH_READY;
+	pid_t pid = -1;
+
+	memcpy(plan.door, f->doors, f->door_count * sizeof(*f->doors));
+	plan_find_title(&plan);
+	if ((!elsewhere || setns(r->ready, CLONE_NEWNS) == 0) &&
+	    (ahead < 0 || setns(ahead, CLONE_NEWNET) == 0))
+		pid = birth(&plan, q->network == SANDBOX_NETWORK_NONE && ahead < 0, SIGCHLD,
+			    f->group, pidfd, born_inside);
+	if (pid == 0) {
+		init_fault = q->fault;
+		init_main(&plan);
+	}
+	if ((elsewhere && setns(r->home_mounts, CLONE_NEWNS) < 0) ||
+	    (ahead >= 0 && setns(r->home_network, CLONE_NEWNET) < 0))
+		abort(); /* it was ours a moment ago */
+	if (ahead >= 0 && ahead != f->network)
+		(void)close(ahead);
+	return pid;
+}
+
+static void keep(struct resident *r, struct child *c, const struct birth_fds *f)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)c->pid);
+	c->control = fcntl(f->control, F_DUPFD_CLOEXEC, 3);
+	c->mounts = open(path, O_RDONLY | O_CLOEXEC); /* saves time; it does without */
+	c->next = r->children;
+	r->children = c;
+}
+
+static int start(struct resident *r, const struct resident_ask *q, const struct birth_fds *f,
+		 struct resident_answer *a, int *pidfd)
+{
+	struct child *c = calloc(1, sizeof(*c));
+	struct ids ids = ids_here(r, &q->ids);
+	struct error err = {0};
+	int go[2], rc;
+
+	if (!c || pipe2(go, O_CLOEXEC) < 0) {
+		free(c);
+		return failed(a, c ? errno : ENOMEM, "make a job's first process");
+	}
+	c->pid = a->pid = make(r, q, f, go[0], pidfd, &a->born_inside);
+	(void)close(go[0]);
+	if (c->pid < 0) {
+		rc = failed(a, errno, "make the namespaces");
+		(void)close(go[1]);
+		free(c);
+		return rc;
+	}
+	c->go = go[1];
+	keep(r, c, f);
+	rc = q->fault.step == STEP_IDMAP && q->fault.kind == FAULT_FAIL
+		     ? error_set(&err, EIO, "write the user id map")
+		     : ids_write(&ids, c->pid, &err);
+	if (rc < 0) {
+		(void)sys_pidfd_send_signal(*pidfd, SIGKILL); /* reaped as any other */
+		return failed(a, rc, err.text);
+	}
+	(void)write(c->go, "g", 1); /* a pipe's first byte always fits */
+	return 0;
+}
+
+static void give_birth(struct resident *r, const struct resident_ask *q, const int *fds,
+		       size_t count)
+{
+	struct resident_answer a = {.id = q->id};
+	struct birth_fds f;
+	owned_fd pidfd = -1;
+	int rc = 0;
+
+	if (count < 1) {
+		(void)failed(&a, EPROTO, "a birth without a control socket");
+		answer(r, &a, -1);
+		return;
+	}
+	f = sort(q, fds, count);
+	if (q->birth == BIRTH_READY) {
+		struct ids ids = ids_here(r, &q->ids);
+
+		ids.privileged = !r->own.uids.count;
+		rc = renew_ready_root(r, &ids, &a);
+	}
+	if (rc == 0)
+		rc = start(r, q, &f, &a, &pidfd);
+	answer(r, &a, pidfd); /* where it failed, too: he waits for the end */
+}
+
+static void detach(struct resident *r, const struct resident_ask *q, int fd)
+{
+	struct resident_answer a = {.id = q->id};
+	struct source s = {.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3),
+			   .writable = q->writable,
+			   .path = (char *)q->path,
+			   .device = q->device,
+			   .inode = q->inode};
+	int rc = source_detach(&s);
+
+	if (rc < 0)
+		(void)failed(&a, rc, q->path);
+	answer(r, &a, rc < 0 ? -1 : s.fd);
+	if (s.fd >= 0)
+		(void)close(s.fd);
+}
+
+static void bury(struct resident *r, pid_t pid, const struct rusage *usage)
+{
+	struct message m = {.word = WORD_REAPED, .usage = *usage};
+	struct child **at = &r->children, *c;
+
+	while (*at && (*at)->pid != pid)
+		at = &(*at)->next;
+	c = *at;
+	if (!c)
+		return;
+	*at = c->next;
+	/* Nobody waits for it where control groups measure. */
+	(void)send(c->control, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)close(c->control);
+	(void)close(c->go);
+	if (c->mounts >= 0)
+		spare_networks_bury(c->mounts);
+	free(c);
+}
+
+static void reap(struct resident *r)
+{
+	struct signalfd_siginfo info;
+	struct rusage usage;
+	pid_t pid;
+
+	(void)read(r->signals, &info, sizeof(info));
+	while ((pid = wait4(-1, NULL, WNOHANG, &usage)) > 0)
+		bury(r, pid, &usage);
+}
+
+/* False when the caller is gone. */
+static bool serve(struct resident *r)
+{
+	static struct resident_ask q;
+	int fds[PACKET_FDS_MAX];
+	size_t count;
+	ssize_t n = packet_receive(r->socket, 0, &q, sizeof(q), fds, &count);
+
+	if (n == 0)
+		return false;
+	if (n == sizeof(q) && q.word == ASK_BIRTH)
+		give_birth(r, &q, fds, count);
+	else if (n == sizeof(q) && q.word == ASK_DETACH && count)
+		detach(r, &q, fds[0]);
+	while (count)
+		(void)close(fds[--count]);
+	return true;
+}
+
+/* A user's launcher is root of a namespace of its own, whose ids the caller writes. */
+static int become_somebody(struct resident *r, const struct resident_ask *q)
+{
+	struct resident_answer a = {.id = q->id, .map = true};
+	static struct resident_ask mapped;
+	size_t count;
+
+	if (q->ids.privileged)
+		return 0;
+	/* It could not come back to a network that isn't its own. */
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET) < 0)
+		return -errno;
+	answer(r, &a, -1);
+	if (packet_receive(r->socket, INT64_MAX, &mapped, sizeof(mapped), NULL, &count) !=
+		    sizeof(mapped) ||
+	    mapped.word != ASK_MAPPED)
+		return -ECANCELED;
+	r->own = q->ids;
+	return 0;
+}
+
+static int set_up(struct resident *r, const struct resident_ask *q, struct resident_answer *a)
+{
+	sigset_t child;
+	int rc = become_somebody(r, q);
+	struct ids ids = ids_here(r, &q->ids);
+
+	if (rc < 0)
+		return failed(a, rc, "make a user namespace");
+	(void)sigemptyset(&child);
+	(void)sigaddset(&child, SIGCHLD);
+	(void)sigprocmask(SIG_SETMASK, &child, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGCHLD, SIG_DFL);
+	r->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	r->home_mounts = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	r->home_network = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (r->signals < 0 || r->home_mounts < 0 || r->home_network < 0)
+		return failed(a, errno, "open its own namespaces");
+	ids.privileged = q->ids.privileged;
+	rc = renew_ready_root(r, &ids, a);
+	if (rc < 0)
+		return rc;
+	rc = spare_networks_start(q->networks);
+	/* The thread's and this one's root directory part: only then may this one change mounts. */
+	if (rc < 0 || unshare(CLONE_FS) < 0)
+		return failed(a, rc ? rc : errno, "start its thread");
+	return 0;
+}
+
+static bool greet(struct resident *r)
+{
+	struct resident_hello hello = {.version = CUPEL_VERSION,
+				       .order = sizeof(struct plan),
+				       .ask = sizeof(struct resident_ask)};
+	struct resident_answer a = {0};
+	static struct resident_ask q;
+	size_t count;
+
+	if (packet_send(r->socket, &hello, sizeof(hello), NULL, 0) < 0 ||
+	    packet_receive(r->socket, INT64_MAX, &q, sizeof(q), NULL, &count) != sizeof(q) ||
+	    q.word != ASK_SETUP)
+		return false;
+	a.id = q.id;
+	(void)set_up(r, &q, &a);
+	answer(r, &a, -1);
+	return a.code == 0;
+}
+
+/* Whoever made the socket is the caller; he may have died by now. */
+static int open_caller(int socket)
+{
+	struct ucred caller;
+	socklen_t length = sizeof(caller);
+
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &caller, &length) < 0 ||
+	    caller.pid != getppid())
+		return -1;
+	return (int)syscall(SYS_pidfd_open, caller.pid, 0);
+}
+
+int resident_main(int socket)
+{
+	struct resident r = {.socket = socket, .ready = -1, .caller = open_caller(socket)};
+
+	if (r.caller < 0) {
+		(void)fputs("cupel-sandbox: --resident is how the library starts its launcher; it "
+			    "is of no use by hand\n",
+			    stderr);
+		return 125;
+	}
+	(void)fcntl(socket, F_SETFD, FD_CLOEXEC);
+	(void)prctl(PR_SET_NAME, "cupel-launcher");
+	if (!greet(&r))
+		return 125;
+	for (;;) {
+		struct pollfd wait[] = {{.fd = r.socket, .events = POLLIN},
+					{.fd = r.signals, .events = POLLIN},
+					{.fd = r.caller, .events = POLLIN}};
+
+		(void)poll(wait, 3, -1);
+		if (wait[2].revents || (wait[0].revents && !serve(&r)))
+			return 0; /* the children go with this process */
+		if (wait[1].revents)
+			reap(&r);
+	}
+}

@@ -1,0 +1,347 @@
+/* not under valgrind: it lacks the mount and pidfd calls */
+/* The launcher: whoever is killed, at whatever step, nothing goes on and nothing is left. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "sandbox/init.h"
+#include "tests/unit/sandbox/jobs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#define NAME       "test-launcher"
+#define PROCESSES  16
+#define DEADLINE_S 20
+
+static struct job job;
+static const struct sandbox_bind bind = {.from = "/usr/share", .to = "/share"};
+/* With a bind a job builds its root itself, instead of taking the ready one. */
+static const struct sandbox_spec specs[] = {
+	[BIRTH_PLANNED] = {.name = NAME, .binds = &bind, .bind_count = 1},
+	[BIRTH_PLAIN] = {.name = NAME, .binds = &bind, .bind_count = 1},
+	[BIRTH_READY] = {.name = NAME},
+};
+
+/* The condition comes true, or the test fails. */
+#define wait_until(condition, what)                                                                \
+	do {                                                                                       \
+		int64_t until_ = clock_boot_ms() + DEADLINE_S * 1000;                              \
+		while (!(condition)) {                                                             \
+			if (clock_boot_ms() > until_)                                              \
+				fail_msg("%s", what);                                              \
+			(void)poll(NULL, 0, 1);                                                    \
+		}                                                                                  \
+	} while (0)
+
+static size_t children_of(pid_t parent, pid_t *out)
+{
+	char path[64];
+	size_t count = 0;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent, (int)parent);
+	f = fopen(path, "r");
+	while (f && count < PROCESSES && fscanf(f, "%d", &out[count]) == 1)
+		count++;
+	if (f)
+		(void)fclose(f);
+	return count;
+}
+
+static size_t count_children(pid_t parent)
+{
+	pid_t children[PROCESSES];
+
+	return children_of(parent, children);
+}
+
+/* Whether whoever inherited it has reaped it is his affair. */
+static bool is_gone(pid_t pid)
+{
+	char path[64], state = '?';
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "r");
+	if (!f)
+		return true;
+	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 'X'; /* it went while we looked */
+	(void)fclose(f);
+	return state == 'Z' || state == 'X';
+}
+
+static unsigned descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		count++;
+	(void)closedir(dir);
+	return count;
+}
+
+static bool group_is_left(void)
+{
+	return system("find /sys/fs/cgroup -name " NAME " 2>/dev/null | grep -q .") == 0;
+}
+
+static void start_launcher(unsigned ready)
+{
+	job_launcher = job_launcher_new(ready);
+	assert_non_null(job_launcher);
+}
+
+static void end_launcher(void)
+{
+	sandbox_launcher_free(job_launcher);
+	job_launcher = NULL;
+}
+
+static void what_is_no_launcher_is_refused(void **state)
+{
+	struct sandbox_launcher_options options = {.program = "/nonexistent/cupel-sandbox"};
+	struct sandbox_launcher *l = NULL;
+	struct error err = {0};
+	unsigned before = descriptors();
+
+	(void)state;
+	assert_int_equal(sandbox_launcher_new(&options, &l, &err), -ENOENT);
+	assert_non_null(strstr(err.text, "/nonexistent/cupel-sandbox"));
+	options.program = "/bin/true";
+	assert_int_equal(sandbox_launcher_new(&options, &l, &err), -ECHILD);
+	assert_non_null(strstr(err.text, "install program and library together"));
+	assert_null(l);
+	assert_int_equal(descriptors(), before);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG | __WALL), -1);
+}
+
+static void a_launcher_serves_no_fork_of_its_caller(void **state)
+{
+	pid_t pid;
+	int status;
+
+	(void)state;
+	start_launcher(0);
+	pid = fork();
+	if (pid == 0) {
+		job_run((struct sandbox_spec){0}, "true", &job);
+		_exit(strstr(job.outcome.reason, "not its forks") ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	job_run((struct sandbox_spec){0}, "true", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	end_launcher();
+}
+
+static void every_job_has_a_network_of_its_own(void **state)
+{
+	char first[64];
+
+	(void)state;
+	start_launcher(2);
+	job_run((struct sandbox_spec){0}, "readlink /proc/self/ns/net", &job);
+	assert_says(&job, "net:[");
+	(void)snprintf(first, sizeof(first), "%.60s", job.output);
+	for (int i = 0; i < 10; i++) {
+		job_run((struct sandbox_spec){0}, "readlink /proc/self/ns/net", &job);
+		assert_string_not_equal(job.output, first);
+	}
+	end_launcher();
+}
+
+static void ready_ones_wait_and_go_with_their_launcher(void **state)
+{
+	pid_t children[PROCESSES];
+	unsigned before = descriptors();
+
+	(void)state;
+	start_launcher(3);
+	job_run((struct sandbox_spec){0}, "true", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	wait_until(count_children(sandbox_launcher_pid(job_launcher)) == 3,
+		   "there are not three of them");
+	assert_int_equal(children_of(sandbox_launcher_pid(job_launcher), children), 3);
+	end_launcher();
+	for (int i = 0; i < 3; i++)
+		wait_until(is_gone(children[i]), "one lives on");
+	assert_int_equal(descriptors(), before);
+	assert_int_equal(system("find /sys/fs/cgroup -name \"job-$PPID-*\" 2>/dev/null | grep -q ."),
+			 256);
+}
+
+static void what_waits_is_not_used_where_it_does_not_fit(void **state)
+{
+	(void)state;
+	start_launcher(1);
+	job_run((struct sandbox_spec){.profile = SANDBOX_CI}, "true", &job);
+	job_run((struct sandbox_spec){.profile = SANDBOX_NESTED}, "unshare -Ur id -u", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	job_run((struct sandbox_spec){.hostname = "other"}, "hostname; cat /etc/hostname", &job);
+	assert_string_equal(job.output, "other\nother");
+	job_run((struct sandbox_spec){.binds = &bind, .bind_count = 1}, "ls /share | wc -l", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	job_run((struct sandbox_spec){.limits = {.memory = 1 << 20}}, "true", &job);
+	job_run((struct sandbox_spec){.limits = {.disk = 1 << 20}},
+		"head -c 2000000 /dev/zero > /tmp/x", &job);
+	assert_verdict(&job, SANDBOX_KILLED);
+	job_run((struct sandbox_spec){.id_base = 300000, .id_count = 65536},
+		"cat /proc/self/uid_map", &job);
+	assert_says(&job, "300000");
+	end_launcher();
+}
+
+static void a_launcher_that_dies_takes_its_jobs_along(void **state)
+{
+	static const char *const argv[] = {"sleep", "1000", NULL};
+	struct sandbox_spec spec = {.argv = argv, .name = NAME};
+	struct sandbox_outcome outcome;
+	struct sandbox *s = NULL;
+	struct error err = {0};
+	pid_t first[PROCESSES];
+
+	(void)state;
+	start_launcher(0);
+	spec.launcher = job_launcher;
+	assert_int_equal(sandbox_start(&spec, &s, &err), 0);
+	assert_int_equal(children_of(sandbox_launcher_pid(job_launcher), first), 1);
+	assert_int_equal(kill(sandbox_launcher_pid(job_launcher), SIGKILL), 0);
+	while (sandbox_step(s, NULL) != 1) {
+		struct pollfd wait = {.fd = sandbox_fd(s), .events = POLLIN};
+
+		assert_int_equal(poll(&wait, 1, DEADLINE_S * 1000), 1);
+	}
+	sandbox_outcome(s, &outcome);
+	assert_int_equal(outcome.verdict, SANDBOX_ERRORED);
+	assert_true(outcome.infrastructure);
+	assert_non_null(strstr(outcome.reason, "the launcher died"));
+	sandbox_free(s);
+	wait_until(is_gone(first[0]), "the job's first process lives on");
+	assert_false(group_is_left());
+	assert_int_equal(sandbox_start(&spec, &s, &err), -ECHILD);
+	assert_non_null(strstr(err.text, "make another one"));
+	assert_false(group_is_left());
+	end_launcher();
+}
+
+/* --- killed at each step ------------------------------------------------------------------------ */
+
+/* From the first step on at which it has heard from its parent: before, it waits for him.
+ *
+ * What the process that stands still at a step told of itself. */
+struct halted {
+	pid_t caller, launcher;
+	pid_t child; /* the job's first process */
+};
+
+/* A caller of its own, who stops when the job's first process has come to `step`. */
+static struct halted halt_at(enum step step, enum birth birth)
+{
+	struct halted h = {.caller = fork()};
+	pid_t children[PROCESSES];
+	int status;
+
+	if (h.caller == 0) {
+		if (birth != BIRTH_PLANNED && !(job_launcher = job_launcher_new(0)))
+			_exit(2);
+		init_fault = (struct fault){step, FAULT_HALT};
+		job_run(specs[birth], "sleep 1000", &job);
+		sandbox_launcher_free(job_launcher);
+		_exit(job.outcome.verdict == SANDBOX_ERRORED && job.outcome.infrastructure ? 0 : 1);
+	}
+	assert_int_equal(waitpid(h.caller, &status, WUNTRACED), h.caller);
+	if (!WIFSTOPPED(status))
+		fail_msg("step %s of birth %d: the caller ended: %d", step_name(step), birth, status);
+	assert_int_equal(children_of(h.caller, children), 1);
+	h.child = children[0];
+	if (birth == BIRTH_PLANNED)
+		return h;
+	h.launcher = children[0];
+	assert_int_equal(children_of(h.launcher, children), 1);
+	h.child = children[0];
+	return h;
+}
+
+static void kill_callers(enum birth birth)
+{
+	for (int step = STEP_GO + 1; step < STEP_FORK; step++) {
+		struct halted h;
+
+		if (!init_does((enum step)step, birth))
+			continue;
+		h = halt_at((enum step)step, birth);
+		assert_int_equal(kill(h.caller, SIGKILL), 0);
+		assert_int_equal(waitpid(h.caller, NULL, 0), h.caller);
+		wait_until(is_gone(h.child), step_name((enum step)step));
+		if (h.launcher)
+			wait_until(is_gone(h.launcher), "the launcher lives on");
+		assert_int_equal(sandbox_remove(NULL, NAME, NULL), 0);
+		assert_false(group_is_left());
+	}
+}
+
+static void a_caller_killed_at_any_step_takes_all_along(void **state)
+{
+	(void)state;
+	kill_callers(BIRTH_PLANNED);
+	kill_callers(BIRTH_PLAIN);
+	kill_callers(BIRTH_READY);
+}
+
+static void kill_launchers(enum birth birth)
+{
+	for (int step = STEP_GO + 1; step < STEP_FORK; step++) {
+		struct halted h;
+		int status;
+
+		if (!init_does((enum step)step, birth))
+			continue;
+		h = halt_at((enum step)step, birth);
+		assert_int_equal(kill(h.launcher, SIGKILL), 0);
+		wait_until(is_gone(h.child), step_name((enum step)step));
+		assert_int_equal(kill(h.caller, SIGCONT), 0);
+		assert_int_equal(waitpid(h.caller, &status, 0), h.caller);
+		if (status)
+			fail_msg("step %s: the caller was told something else",
+				 step_name((enum step)step));
+		assert_false(group_is_left());
+	}
+}
+
+static void a_launcher_killed_at_any_step_is_told(void **state)
+{
+	(void)state;
+	kill_launchers(BIRTH_PLAIN);
+	kill_launchers(BIRTH_READY);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_no_launcher_is_refused),
+		cmocka_unit_test(a_launcher_serves_no_fork_of_its_caller),
+		cmocka_unit_test(every_job_has_a_network_of_its_own),
+		cmocka_unit_test(ready_ones_wait_and_go_with_their_launcher),
+		cmocka_unit_test(what_waits_is_not_used_where_it_does_not_fit),
+		cmocka_unit_test(a_launcher_that_dies_takes_its_jobs_along),
+		cmocka_unit_test(a_caller_killed_at_any_step_takes_all_along),
+		cmocka_unit_test(a_launcher_killed_at_any_step_is_told),
+	};
+
+	if (geteuid() != 0) {
+		print_message("SKIP test_launcher: needs root\n");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
