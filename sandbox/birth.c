@@ -11,7 +11,8 @@ static bool refused_group(int code)
 	       code == EINVAL || code == E2BIG;
 }
 
-pid_t birth(struct plan *plan, bool network, int signal, int group, int *pidfd, bool *born_inside)
+static pid_t try(struct plan *plan, bool network, int signal, int group, int *pidfd,
+		 bool *born_inside)
 {
 	uint64_t flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
 			 CLONE_PIDFD | (network ? CLONE_NEWNET : 0);
@@ -37,5 +38,14 @@ pid_t birth(struct plan *plan, bool network, int signal, int group, int *pidfd, 
 		plan->clear_handlers = true;
 		pid = sys_clone(flags | (uint64_t)signal, pidfd);
 	}
+	return pid;
+}
+
+pid_t birth(struct plan *plan, bool network, int signal, int group, int *pidfd, bool *born_inside)
+{
+	pid_t pid = try(plan, network, signal, group, pidfd, born_inside);
+
+	if (pid < 0) /* the kernel tells the number before it fails, and takes it back silently */
+		*pidfd = -1;
 	return pid;
 }

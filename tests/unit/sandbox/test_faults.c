@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "sandbox/birth.h"
 #include "sandbox/init.h"
 #include "tests/unit/sandbox/jobs.h"
 
@@ -199,6 +200,22 @@ static void a_name_that_is_taken_is_refused(void **state)
 			     0);
 }
 
+static void a_birth_that_fails_gives_no_descriptor(void **state)
+{
+	struct plan plan = {.control = -1};
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC), pidfd = -1;
+	bool inside;
+	pid_t pid;
+
+	(void)state;
+	pid = birth(&plan, false, 0, null, &pidfd, &inside); /* no control group */
+	if (pid == 0)
+		_exit(0);
+	(void)close(null);
+	assert_int_equal(pid, -1);
+	assert_int_equal(pidfd, -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -208,6 +225,7 @@ int main(void)
 		cmocka_unit_test(many_launches_leave_nothing),
 		cmocka_unit_test(closed_standard_descriptors_do_not_mix_up_the_job),
 		cmocka_unit_test(a_name_that_is_taken_is_refused),
+		cmocka_unit_test(a_birth_that_fails_gives_no_descriptor),
 	};
 
 	int failed;
