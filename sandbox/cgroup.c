@@ -317,14 +317,8 @@ int cgroup_make(const struct plan *plan, struct cgroup **out, struct error *err)
 
 int cgroup_prepare(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
 {
-	struct group *g = cgroup_holder(cg, CONTROLLER_MEMORY);
 	int rc = cgroup_hold(cg, limits, false, err);
 
-	if (rc == 0 && limits->memory && g) {
-		cg->oom = g->ops->oom_fd(g->dir);
-		if (cg->oom < 0)
-			rc = error_set(err, -cg->oom, "watch the memory limit");
-	}
 	cg->made = rc == 0;
 	return rc;
 }

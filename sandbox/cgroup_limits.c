@@ -240,6 +240,17 @@ static int hold_cpuset(struct cgroup *cg, const char *list, bool change, struct 
 	return told(rc, "the cpuset", err);
 }
 
+static int watch_memory(struct cgroup *cg, struct error *err)
+{
+	const struct group *g = cgroup_holder(cg, CONTROLLER_MEMORY);
+	int fd = g && cg->oom < 0 ? g->ops->oom_fd(g->dir) : cg->oom;
+
+	if (g && fd < 0)
+		return error_set(err, -fd, "watch the memory limit");
+	cg->oom = fd;
+	return 0;
+}
+
 int cgroup_hold(struct cgroup *cg, const struct sandbox_limits *limits, bool change,
 		struct error *err)
 {
@@ -251,7 +262,7 @@ int cgroup_hold(struct cgroup *cg, const struct sandbox_limits *limits, bool cha
 		{"cpu weight", CONTROLLER_CPU, limits->cpu_weight,
 		 offsetof(struct group_ops, set_weight)},
 	};
-	int rc = 0;
+	int rc = limits->memory ? watch_memory(cg, err) : 0; /* before anybody can be over it */
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && rc == 0; i++)
 		rc = hold_one(cg, &all[i], change, err);

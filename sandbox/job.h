@@ -23,6 +23,7 @@ struct sandbox {
 	bool over;
 	int64_t started, last_output, died; /* clock_boot_ms() */
 	int64_t next_cpu_check, armed;
+	int64_t oom_look_until;
 	struct rusage reaped; /* where no group measures */
 	bool was_reaped;      /* by the launcher */
 	struct sandbox_usage usage;
@@ -34,6 +35,9 @@ struct sandbox {
 
 /* Gathers all that a job can say behind one descriptor, s->epoll. */
 int watch_start(struct sandbox *s, struct error *err);
+
+/* Part of that, also for a limit of memory that comes later. */
+int watch_memory(struct sandbox *s);
 
 /* Looks at the clocks, ends what is over its time, and sets the timer to the next moment. */
 void watch_clocks(struct sandbox *s);

@@ -30,6 +30,10 @@
 /* How long the launcher may take to reap what is dead. */
 #define LAUNCHER_PATIENCE_MS 1000
 
+/* v1 tells of a kill for memory before it has done and counted it; then it is looked for. */
+#define OOM_LOOK_EACH_MS 20
+#define OOM_LOOK_MS      1000
+
 enum event {
 	EVENT_CONTROL,
 	EVENT_STDOUT,
@@ -47,9 +51,16 @@ static int watch(struct sandbox *s, int fd, uint32_t events, enum event event)
 	return fd >= 0 && epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
+int watch_memory(struct sandbox *s)
+{
+	int rc = watch(s, s->cg ? cgroup_oom_fd(s->cg) : -1, EPOLLIN | EPOLLPRI, EVENT_OOM);
+
+	return rc == -EEXIST ? 0 : rc;
+}
+
 int watch_start(struct sandbox *s, struct error *err)
 {
-	int oom = s->cg ? cgroup_oom_fd(s->cg) : -1, rc;
+	int rc;
 
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	s->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -65,7 +76,7 @@ int watch_start(struct sandbox *s, struct error *err)
 	if (rc == 0)
 		rc = watch(s, s->job.pidfd, EPOLLIN, EVENT_PIDFD);
 	if (rc == 0)
-		rc = watch(s, oom, EPOLLIN | EPOLLPRI, EVENT_OOM);
+		rc = watch_memory(s);
 	if (rc == 0)
 		rc = watch(s, s->job.listener, EPOLLIN, EVENT_DENIED);
 	return rc < 0 ? error_set(err, -rc, "watch the job") : 0;
@@ -112,6 +123,15 @@ static void check_cpu(struct sandbox *s, int64_t now)
 	s->next_cpu_check = now + (int64_t)(left < CPU_POLL_MIN_MS ? CPU_POLL_MIN_MS : left);
 }
 
+static void check_memory(struct sandbox *s)
+{
+	struct cgroup_counts counts;
+
+	cgroup_counts(s->cg, &counts);
+	if (counts.oom_kills)
+		watch_kill(s, CAUSE_MEMORY);
+}
+
 /* Looks at the clocks and sets the timer to the next moment of interest. */
 void watch_clocks(struct sandbox *s)
 {
@@ -142,6 +162,10 @@ void watch_clocks(struct sandbox *s)
 		if (now >= s->next_cpu_check)
 			check_cpu(s, now);
 		earliest(&next, s->next_cpu_check);
+	}
+	if (now < s->oom_look_until) {
+		check_memory(s);
+		earliest(&next, now + OOM_LOOK_EACH_MS);
 	}
 	arm(s, s->ending.cause == CAUSE_NONE ? next : 0);
 }
@@ -254,20 +278,10 @@ static void reap(struct sandbox *s)
 	(void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->job.pidfd, NULL);
 }
 
-static void check_memory(struct sandbox *s)
-{
-	uint64_t events;
-	struct cgroup_counts counts;
-	int fd = cgroup_oom_fd(s->cg);
-
-	(void)read(fd, &events, sizeof(events)); /* v1: resets it; v2: the counts are read below */
-	cgroup_counts(s->cg, &counts);
-	if (counts.oom_kills)
-		watch_kill(s, CAUSE_MEMORY);
-}
-
 static void dispatch(struct sandbox *s, enum event event)
 {
+	uint64_t events;
+
 	switch (event) {
 	case EVENT_CONTROL:
 		read_control(s);
@@ -281,15 +295,13 @@ static void dispatch(struct sandbox *s, enum event event)
 	case EVENT_PIDFD:
 		reap(s);
 		break;
-	case EVENT_TIMER: {
-		uint64_t ticks;
-
-		(void)read(s->timer, &ticks, sizeof(ticks));
+	case EVENT_TIMER:
+		(void)read(s->timer, &events, sizeof(events));
 		s->armed = 0;
 		break;
-	}
 	case EVENT_OOM:
-		check_memory(s);
+		(void)read(cgroup_oom_fd(s->cg), &events, sizeof(events)); /* resets v1's */
+		s->oom_look_until = clock_boot_ms() + OOM_LOOK_MS;         /* by watch_clocks() */
 		break;
 	case EVENT_DENIED:
 		if (!denied_answer(s->job.listener, &s->denied))

@@ -1,0 +1,450 @@
+/* not under valgrind: it lacks the mount and pidfd calls */
+/* Limits, freezing and the end of a job in whichever control groups the caller has, whoever he is:
+ * root or a user, v1 or v2. What can't be held must be refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "sandbox/cgroup_place.h"
+#include "tests/unit/sandbox/jobs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define NAME "cupel-test-limits"
+
+/* For jobs that wait in vain for it to be over. */
+#define LONG_MS  120000
+#define SOON_MS  60000
+#define MEMORY   (32 << 20)
+#define HOG      "head -c 200000000 /dev/zero | tail -c 200000000 | wc -c"
+#define TEN_MORE "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1 & done; wait; echo all"
+#define BUSY     "while :; do :; done"
+
+static struct job job;
+
+static bool lacks(unsigned can, const char *test)
+{
+	if ((sandbox_can() & can) == can)
+		return false;
+	print_message("SKIP %s: no control groups here can do that for this user\n", test);
+	return true;
+}
+
+#define NEEDS(can)                                                                                 \
+	do {                                                                                       \
+		if (lacks(can, __func__))                                                          \
+			skip();                                                                    \
+	} while (0)
+
+/* A worktree whose fifo holds a job back until it may go on. */
+static char worktree[] = "/dev/shm/cupel-test-XXXXXX";
+static char fifo[sizeof(worktree) + 3];
+static int go = -1;
+
+static int make_worktree(void **state)
+{
+	(void)state;
+	if (!mkdtemp(worktree))
+		return -1;
+	(void)snprintf(fifo, sizeof(fifo), "%s/go", worktree);
+	if (mkfifo(fifo, 0666) < 0 || chmod(fifo, 0666) < 0 ||
+	    (geteuid() == 0 && chown(worktree, TEST_UID, TEST_UID) < 0))
+		return -1;
+	go = open(fifo, O_RDWR | O_CLOEXEC);
+	return go < 0;
+}
+
+static int remove_worktree(void **state)
+{
+	(void)state;
+	(void)close(go);
+	return unlink(fifo) < 0 || rmdir(worktree) < 0;
+}
+
+static struct sandbox *start(struct sandbox_limits limits, const char *script)
+{
+	const char *const argv[] = {"sh", "-c", script, NULL};
+	struct sandbox_spec spec = {.argv = argv,
+				    .name = NAME,
+				    .worktree = worktree,
+				    .limits = limits,
+				    .output = job_output,
+				    .context = &job};
+	struct sandbox *s = NULL;
+	struct error err = {0};
+
+	memset(&job, 0, sizeof(job));
+	if (!spec.limits.wall_ms)
+		spec.limits.wall_ms = LONG_MS;
+	if (sandbox_start(&spec, &s, &err) < 0)
+		fail_msg("%s", err.text);
+	return s;
+}
+
+static void finish(struct sandbox *s)
+{
+	while (sandbox_step(s, NULL) != 1) {
+		struct pollfd wait = {.fd = sandbox_fd(s), .events = POLLIN};
+
+		(void)poll(&wait, 1, 1000);
+	}
+	sandbox_outcome(s, &job.outcome);
+	sandbox_free(s);
+}
+
+/* A job that has these limits when it starts, and others before it does anything. */
+static void run_between(struct sandbox_limits first, struct sandbox_limits then, const char *script)
+{
+	char waiting[256];
+	struct sandbox *s;
+	struct error err = {0};
+
+	(void)snprintf(waiting, sizeof(waiting), "read x < go; %s", script);
+	s = start(first, waiting);
+	if (!then.wall_ms)
+		then.wall_ms = LONG_MS;
+	if (sandbox_set_limits(s, &then, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(write(go, "\n", 1), 1);
+	finish(s);
+}
+
+static void assert_killed_for(const char *limit)
+{
+	assert_verdict(&job, SANDBOX_KILLED);
+	assert_string_equal(job.outcome.limit, limit);
+	assert_true(job.outcome.usage.wall_ms < SOON_MS);
+}
+
+static uint64_t cpu_ms(struct sandbox *s)
+{
+	struct sandbox_usage usage;
+
+	sandbox_usage(s, &usage);
+	return usage.cpu_user_ms + usage.cpu_system_ms;
+}
+
+/* Groups below the places of this process whose name says that this test made them. */
+static unsigned groups_left(void)
+{
+	const struct places *places = places_get();
+	unsigned count = 0;
+
+	for (size_t i = 0; i < places->count; i++) {
+		char path[PATH_MAX + 32];
+		DIR *dir;
+
+		(void)snprintf(path, sizeof(path), "%s/cupel", places->place[i].path);
+		dir = opendir(path);
+		for (const struct dirent *e; dir && (e = readdir(dir));)
+			count += strcmp(e->d_name, NAME) == 0;
+		if (dir)
+			(void)closedir(dir);
+	}
+	return count;
+}
+
+/* --- limits from the start ------------------------------------------------------------------ */
+
+static void the_whole_job_dies_of_one_process_memory(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY);
+	finish(start((struct sandbox_limits){.memory = MEMORY}, HOG "; sleep 120"));
+	assert_killed_for("memory");
+	assert_in_range(job.outcome.usage.memory_peak, MEMORY / 2, MEMORY);
+}
+
+static void less_memory_than_the_limit_is_fine(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY);
+	finish(start((struct sandbox_limits){.memory = 512 << 20}, HOG));
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_says(&job, "200000000\n");
+}
+
+static void files_count_as_memory(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY);
+	finish(start((struct sandbox_limits){.memory = MEMORY},
+		     "head -c 200000000 /dev/zero > /tmp/x; wc -c < /tmp/x; true"));
+	assert_true(job.outcome.usage.memory_peak <= MEMORY);
+	assert_null(strstr(job.output, "200000000"));
+}
+
+static void tasks_are_limited(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_TASKS);
+	finish(start((struct sandbox_limits){.tasks = 6}, TEN_MORE));
+	assert_killed_for("tasks");
+	assert_null(strstr(job.output, "all"));
+	finish(start((struct sandbox_limits){.tasks = 20}, TEN_MORE));
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_says(&job, "all\n");
+}
+
+static void processor_time_of_all_processes_is_limited(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_CPU_TIME);
+	finish(start((struct sandbox_limits){.cpu_time_ms = 300}, "(" BUSY ") & " BUSY));
+	assert_killed_for("cpu_time");
+}
+
+static void assert_held_below(unsigned percent)
+{
+	const struct sandbox_usage *u = &job.outcome.usage;
+
+	assert_verdict(&job, SANDBOX_TIMED_OUT);
+	assert_true((u->cpu_user_ms + u->cpu_system_ms) * 100 < u->wall_ms * percent);
+}
+
+static void bandwidth_is_limited(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_CPU);
+	finish(start((struct sandbox_limits){.cpu_milli = 200, .wall_ms = 1500},
+		     "(" BUSY ") & " BUSY));
+	assert_held_below(40);
+}
+
+static void all_limits_hold_together(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY | SANDBOX_CAN_TASKS | SANDBOX_CAN_CPU | SANDBOX_CAN_CPU_TIME);
+	finish(start((struct sandbox_limits){.memory = 64 << 20,
+					     .tasks = 50,
+					     .cpu_milli = 1500,
+					     .cpu_weight = 50,
+					     .cpu_time_ms = 60000,
+					     .output = 1000,
+					     .idle_ms = 60000},
+		     "echo here; cat /proc/self/cgroup"));
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_says(&job, "here\n");
+	assert_null(strstr(job.output, NAME)); /* nor does it learn where it is */
+}
+
+/* Each limit alone: it can be held here, or the job doesn't run. */
+static void what_cannot_be_held_is_refused(void **state)
+{
+	static const struct {
+		unsigned can;
+		struct sandbox_limits limits;
+	} all[] = {
+		{SANDBOX_CAN_MEMORY, {.memory = 64 << 20}},
+		{SANDBOX_CAN_CPU, {.cpu_milli = 500}},
+		{SANDBOX_CAN_CPU, {.cpu_weight = 50}},
+		{SANDBOX_CAN_CPU_TIME, {.cpu_time_ms = 10000}},
+		{SANDBOX_CAN_CPUSET, {.cpuset = "0"}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		job_run((struct sandbox_spec){.limits = all[i].limits}, "echo ran", &job);
+		if (sandbox_can() & all[i].can) {
+			assert_verdict(&job, SANDBOX_PASSED);
+			continue;
+		}
+		assert_verdict(&job, SANDBOX_ERRORED);
+		assert_non_null(strstr(job.outcome.reason, "can't be held here"));
+		assert_true(job.outcome.infrastructure);
+		assert_int_equal(job.length, 0);
+	}
+}
+
+/* --- frozen jobs ---------------------------------------------------------------------------- */
+
+static void wait_ms(struct sandbox *s, int ms)
+{
+	for (int64_t end = clock_boot_ms() + ms; clock_boot_ms() < end;) {
+		struct pollfd wait = {.fd = sandbox_fd(s), .events = POLLIN};
+
+		(void)poll(&wait, 1, 20);
+		(void)sandbox_step(s, NULL);
+	}
+}
+
+static struct sandbox *start_frozen(struct sandbox_limits limits, const char *script)
+{
+	struct sandbox *s = start(limits, script);
+
+	assert_int_equal(sandbox_freeze(s, true, NULL), 0);
+	return s;
+}
+
+static void a_frozen_job_uses_no_processor(void **state)
+{
+	uint64_t before, stopped;
+	struct sandbox *s;
+
+	(void)state;
+	NEEDS(SANDBOX_CAN_FREEZE | SANDBOX_CAN_CPU_TIME);
+	s = start((struct sandbox_limits){0}, "(" BUSY ") & " BUSY);
+	while (cpu_ms(s) < 50)
+		wait_ms(s, 20);
+	assert_int_equal(sandbox_freeze(s, true, NULL), 0);
+	do { /* the last one comes to a stand */
+		before = cpu_ms(s);
+		wait_ms(s, 100);
+		stopped = cpu_ms(s);
+	} while (stopped != before);
+	wait_ms(s, 300);
+	assert_int_equal(cpu_ms(s), stopped);
+	assert_int_equal(sandbox_freeze(s, false, NULL), 0);
+	while (cpu_ms(s) < stopped + 50)
+		wait_ms(s, 20);
+	sandbox_kill(s, "enough");
+	finish(s);
+	assert_verdict(&job, SANDBOX_CANCELLED);
+}
+
+static void a_frozen_job_ends_with_its_time(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_FREEZE);
+	finish(start_frozen((struct sandbox_limits){.wall_ms = 500}, "sleep 120 & sleep 120"));
+	assert_verdict(&job, SANDBOX_TIMED_OUT);
+	assert_true(job.outcome.usage.wall_ms < SOON_MS);
+}
+
+static void a_frozen_job_can_be_freed(void **state)
+{
+	struct sandbox *s;
+
+	(void)state;
+	NEEDS(SANDBOX_CAN_FREEZE);
+	s = start_frozen((struct sandbox_limits){0}, "sleep 120 & sleep 120");
+	sandbox_free(s);
+	assert_int_equal(groups_left(), 0);
+}
+
+/* --- limits that change --------------------------------------------------------------------- */
+
+static const struct sandbox_limits none;
+
+static void memory_can_be_limited_while_it_runs(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY);
+	run_between(none, (struct sandbox_limits){.memory = MEMORY}, HOG "; sleep 120");
+	assert_killed_for("memory");
+}
+
+static void memory_can_be_lowered_raised_and_lifted(void **state)
+{
+	const struct sandbox_limits little = {.memory = MEMORY}, much = {.memory = 512 << 20};
+
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY);
+	run_between(much, little, HOG "; sleep 120");
+	assert_killed_for("memory");
+	run_between(little, much, HOG);
+	assert_verdict(&job, SANDBOX_PASSED);
+	run_between(little, none, HOG);
+	assert_verdict(&job, SANDBOX_PASSED);
+}
+
+static void tasks_can_be_limited_raised_and_lifted(void **state)
+{
+	const struct sandbox_limits few = {.tasks = 6}, many = {.tasks = 20};
+
+	(void)state;
+	NEEDS(SANDBOX_CAN_TASKS);
+	run_between(none, few, TEN_MORE);
+	assert_killed_for("tasks");
+	run_between(few, many, TEN_MORE);
+	assert_verdict(&job, SANDBOX_PASSED);
+	run_between(few, none, TEN_MORE);
+	assert_verdict(&job, SANDBOX_PASSED);
+}
+
+static void processor_time_can_be_limited_while_it_runs(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_CPU_TIME);
+	run_between(none, (struct sandbox_limits){.cpu_time_ms = 300}, BUSY);
+	assert_killed_for("cpu_time");
+}
+
+static void bandwidth_can_be_lowered(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_CPU);
+	run_between((struct sandbox_limits){.cpu_milli = 1500},
+		    (struct sandbox_limits){.cpu_milli = 200, .wall_ms = 1500},
+		    "(" BUSY ") & " BUSY);
+	assert_held_below(40);
+}
+
+/* --- the end -------------------------------------------------------------------------------- */
+
+static void a_fork_bomb_is_gone_with_its_job(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_TASKS);
+	finish(start((struct sandbox_limits){.tasks = 50, .wall_ms = 1000},
+		     "perl -e 'fork while 1'"));
+	assert_verdict(&job, SANDBOX_TIMED_OUT);
+	assert_int_equal(groups_left(), 0);
+}
+
+static void what_a_dead_caller_left_can_be_removed(void **state)
+{
+	int status = -1;
+	pid_t pid;
+
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY);
+	(void)places_get(); /* the child's places are ours then */
+	pid = fork();
+	if (pid == 0) {
+		const char *const argv[] = {"sleep", "120", NULL};
+		struct sandbox_spec spec = {.argv = argv, .name = NAME};
+		struct sandbox *s;
+
+		_exit(sandbox_start(&spec, &s, NULL) < 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_not_equal(groups_left(), 0);
+	assert_int_equal(sandbox_remove(NULL, NAME, NULL), 0);
+	assert_int_equal(groups_left(), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_whole_job_dies_of_one_process_memory),
+		cmocka_unit_test(less_memory_than_the_limit_is_fine),
+		cmocka_unit_test(files_count_as_memory),
+		cmocka_unit_test(tasks_are_limited),
+		cmocka_unit_test(processor_time_of_all_processes_is_limited),
+		cmocka_unit_test(bandwidth_is_limited),
+		cmocka_unit_test(all_limits_hold_together),
+		cmocka_unit_test(what_cannot_be_held_is_refused),
+		cmocka_unit_test(a_frozen_job_uses_no_processor),
+		cmocka_unit_test(a_frozen_job_ends_with_its_time),
+		cmocka_unit_test(a_frozen_job_can_be_freed),
+		cmocka_unit_test(memory_can_be_limited_while_it_runs),
+		cmocka_unit_test(memory_can_be_lowered_raised_and_lifted),
+		cmocka_unit_test(tasks_can_be_limited_raised_and_lifted),
+		cmocka_unit_test(processor_time_can_be_limited_while_it_runs),
+		cmocka_unit_test(bandwidth_can_be_lowered),
+		cmocka_unit_test(a_fork_bomb_is_gone_with_its_job),
+		cmocka_unit_test(what_a_dead_caller_left_can_be_removed),
+	};
+
+	return cmocka_run_group_tests(tests, make_worktree, remove_worktree);
+}
