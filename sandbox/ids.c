@@ -66,9 +66,15 @@ static struct id_range mappable(const char *file)
 
 static int choose_base(uint32_t *base, uint32_t *count, struct error *err)
 {
-	struct id_range own = mappable("/proc/self/uid_map"),
-			groups = mappable("/proc/self/gid_map");
+	static struct id_range uids, gids; /* a process's maps are written once */
+	struct id_range own, groups;
 
+	if (!uids.count || !gids.count) {
+		uids = mappable("/proc/self/uid_map");
+		gids = mappable("/proc/self/gid_map");
+	}
+	own = uids;
+	groups = gids;
 	if (own.inside == 0 && own.count >= 0x80000000u && groups.count >= 0x80000000u) {
 		*base = OWN_RANGES_FIRST + ((uint32_t)getpid() % OWN_RANGES_COUNT) * RANGE_SIZE;
 		*count = RANGE_SIZE;

@@ -1,6 +1,7 @@
 #include "sandbox/init.h"
 
 #include "base/clock.h"
+#include "sandbox/landlock.h"
 #include "sandbox/network.h"
 #include "sandbox/order.h"
 #include "sandbox/packet.h"
@@ -9,6 +10,7 @@
 #include "sandbox/spec.h"
 #include "sandbox/sys.h"
 
+#include <linux/securebits.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -31,7 +33,7 @@ static void say(const struct plan *plan, const struct message *m)
 static void close_others(const struct plan *plan)
 {
 	int keep[8 + SPEC_BINDS_MAX], count = 0;
-	unsigned from = 0;
+	unsigned from = 3;
 
 	keep[count++] = plan->control;
 	keep[count++] = plan->go;
@@ -43,6 +45,8 @@ static void close_others(const struct plan *plan)
 	keep[count++] = plan->root;
 	for (size_t i = 0; i < plan->bind_count; i++)
 		keep[count++] = plan->binds[i].fd;
+	for (int i = 0; i < 3; i++) /* taken, so that nothing we open comes to stand there */
+		(void)dup2(plan->control, i);
 	for (;;) { /* from gap to gap, upwards */
 		unsigned next = ~0U;
 
@@ -153,6 +157,25 @@ static int network(struct plan *plan)
 	return rc < 0 ? plan_fail(plan, "lo") : 0;
 }
 
+/* What an exec could bring capabilities back from is taken away as long as the right to do so is
+ * there; the program's process inherits it so. */
+static int bounding(struct plan *plan)
+{
+	for (int cap = 0; cap < 64; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) {
+			if (errno == EINVAL)
+				break; /* past the kernel's last one */
+			return plan_fail(plan, "bounding set");
+		}
+	if (prctl(PR_SET_SECUREBITS,
+		  SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
+			  SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+			  SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED,
+		  0, 0, 0) < 0)
+		return plan_fail(plan, "secure bits");
+	return 0;
+}
+
 static int hostname(struct plan *plan)
 {
 	const char *name = plan->spec->hostname ? plan->spec->hostname : "cupel";
@@ -206,6 +229,7 @@ static const struct {
 	{STEP_PRIVATE, root_private, ALL},
 	{STEP_SOURCES, root_sources, BUILDING},
 	{STEP_IDENTITY, become_root, ALL},
+	{STEP_BOUNDING, bounding, ALL},
 	{STEP_ROOT, root_mount, BUILDING},
 	{STEP_ROOT, root_ready, READY},
 	{STEP_SKELETON, root_skeleton, BUILDING, true},
@@ -217,12 +241,14 @@ static const struct {
 	{STEP_PROC, root_proc, ALL},
 	{STEP_PROC_MASK, root_proc_mask, ALL},
 	{STEP_NETWORK, network, ALL},
+	{STEP_RULES, landlock_prepare, READY},
 	{STEP_ORDER, await_order, READY},
 	{STEP_SIZE, root_size, READY},
 	{STEP_WORKTREE, root_worktree, ALL},
 	{STEP_BINDS, root_binds, BUILDING},
 	{STEP_PIVOT, root_pivot, BUILDING},
 	{STEP_READONLY, root_readonly, BUILDING},
+	{STEP_RULES, landlock_prepare, BUILDING},
 	{STEP_HOSTNAME, hostname, ALL},
 	{STEP_CGROUP_NAMESPACE, cgroup_namespace, ALL},
 	{STEP_LIMITS, limits, ALL},

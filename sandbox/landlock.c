@@ -49,46 +49,66 @@ static int allow(int ruleset, const char *path, uint64_t access)
 	return rc;
 }
 
-static int allow_all(struct plan *plan, int ruleset, uint64_t writes)
+/* In /dev the devices and shm, in /proc a process's own files: modes decide there. */
+static int allow_usual(struct plan *plan, int ruleset, uint64_t writes)
 {
-	static const char *const writable[] = {SANDBOX_WORKTREE, "/tmp", "/var/tmp",
-					       ("/home/" SANDBOX_USER)};
+	static const char *const writable[] = {"/tmp", "/var/tmp", ("/home/" SANDBOX_USER), "/dev"};
 
 	for (size_t i = 0; i < sizeof(writable) / sizeof(writable[0]); i++)
 		if (allow(ruleset, writable[i], writes) < 0)
 			return plan_fail(plan, writable[i]);
-	/* In /dev the devices and shm, in /proc a process's own files: modes decide there. */
-	if (allow(ruleset, "/dev", writes) < 0 || allow(ruleset, "/proc", writes & FS_OF_FILES) < 0)
-		return plan_fail(plan, "/dev");
+	return allow(ruleset, "/proc", writes & FS_OF_FILES) < 0 ? plan_fail(plan, "/proc") : 0;
+}
+
+static int allow_own(struct plan *plan, int ruleset, uint64_t writes)
+{
+	if (allow(ruleset, SANDBOX_WORKTREE, writes) < 0)
+		return plan_fail(plan, SANDBOX_WORKTREE);
 	for (size_t i = 0; i < plan->bind_count; i++)
 		if (plan->binds[i].writable && allow(ruleset, plan->binds[i].target, writes) < 0)
 			return plan_fail(plan, plan->binds[i].target);
 	return 0;
 }
 
-int landlock_apply(struct plan *plan)
+/* What a kernel of that version can be asked to hold. */
+static struct ruleset_attr handled(const struct plan *plan, int version)
 {
-	int version = landlock_version(), ruleset, rc = 0;
 	struct ruleset_attr attr = {0};
 
-	if (version == 0)
-		return 0;
 	/* A process under file rules may not mount; `nested` needs that. */
-	if (plan->spec->profile != SANDBOX_NESTED)
+	if (version > 0 && plan->spec->profile != SANDBOX_NESTED)
 		attr.handled_access_fs = FS_WRITES | (version >= 2 ? FS_REFER : 0) |
 					 (version >= 3 ? FS_TRUNCATE : 0);
 	if (version >= 6)
 		attr.scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL;
+	return attr;
+}
+
+int landlock_prepare(struct plan *plan)
+{
+	int version = landlock_version(), ruleset;
+	struct ruleset_attr attr = handled(plan, version);
+
 	if (!attr.handled_access_fs && !attr.scoped)
 		return 0;
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr,
 			       version >= 6 ? sizeof(attr) : sizeof(uint64_t), 0);
 	if (ruleset < 0)
 		return plan_fail(plan, "ruleset");
-	if (attr.handled_access_fs)
-		rc = allow_all(plan, ruleset, attr.handled_access_fs);
-	if (rc == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+	plan->landlock = ruleset;
+	plan->landlock_writes = attr.handled_access_fs;
+	return attr.handled_access_fs ? allow_usual(plan, ruleset, attr.handled_access_fs) : 0;
+}
+
+int landlock_apply(struct plan *plan)
+{
+	int rc = 0;
+
+	if (plan->landlock < 0)
+		return 0;
+	if (plan->landlock_writes)
+		rc = allow_own(plan, plan->landlock, plan->landlock_writes);
+	if (rc == 0 && syscall(SYS_landlock_restrict_self, plan->landlock, 0) < 0)
 		rc = plan_fail(plan, "restrict");
-	(void)close(ruleset);
 	return rc;
 }

@@ -4,7 +4,11 @@
 
 #include "sandbox/plan.h"
 
-/* In the job's process, after the root stands. 0 also where the kernel has no Landlock. */
+/* The rules that are every job's, into plan->landlock, when the root stands. 0 also where the
+ * kernel has no Landlock. */
+int landlock_prepare(struct plan *plan);
+
+/* The job's own rules, and all of them applied: in its program's process. */
 int landlock_apply(struct plan *plan);
 
 /* The kernel's version, 0: none. */

@@ -28,7 +28,7 @@ static int above_stdio(int *fd)
 {
 	int high;
 
-	if (*fd > 2)
+	if (*fd < 0 || *fd > 2)
 		return 0;
 	high = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
 	if (high < 0)
@@ -43,6 +43,18 @@ static int above_all(int *first, int *second)
 	int rc = above_stdio(first);
 
 	return rc < 0 ? rc : above_stdio(second);
+}
+
+/* What the plan opened may have come to stand where the caller had nothing. */
+static int sources_above_stdio(struct plan *plan)
+{
+	int rc = above_all(&plan->worktree.fd, &plan->system.fd);
+
+	if (rc == 0)
+		rc = above_stdio(&plan->root);
+	for (size_t i = 0; i < plan->bind_count && rc == 0; i++)
+		rc = above_stdio(&plan->binds[i].fd);
+	return rc;
 }
 
 static int make_pipe(int *read_end, int *write_end)
@@ -99,7 +111,10 @@ void launched_done(struct launched *l)
 
 static int make_ends(struct plan *plan, struct launched *l, struct error *err)
 {
-	int rc = l->control >= 0 ? 0 : make_control(&l->control, &plan->control);
+	int rc = sources_above_stdio(plan);
+
+	if (rc == 0 && l->control < 0)
+		rc = make_control(&l->control, &plan->control);
 
 	if (rc == 0)
 		rc = make_pipe(&l->output[0], &plan->output);

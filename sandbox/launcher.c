@@ -22,7 +22,6 @@
 #define ANSWER_MS        30000
 #define BURIAL_MAX_MS    5000
 
-
 /* A job's first process that was asked for. */
 struct first {
 	struct first *next;
@@ -52,6 +51,7 @@ struct sandbox_launcher {
 	bool has_model, nested;
 	struct ids model_ids;
 	struct sandbox_limits model;
+	uint64_t private_bytes, private_inodes;
 	char *parent;
 	struct cgroup *grave[GRAVES_MAX];
 	unsigned graves;
@@ -430,6 +430,8 @@ static struct first *bear(struct sandbox_launcher *l, const struct plan *plan, s
 				 .birth = plan->birth,
 				 .nested = spec->profile == SANDBOX_NESTED,
 				 .network = spec->network,
+				 .private_bytes = plan->private_bytes,
+				 .private_inodes = plan->private_inodes,
 				 .fault = init_fault};
 	struct first *b = new_first(l);
 	bool ahead = spec->network == SANDBOX_NETWORK_NONE && spec->network_open;
@@ -481,6 +483,8 @@ static void remember(struct sandbox_launcher *l, const struct plan *plan)
 	l->nested = plan->spec->profile == SANDBOX_NESTED;
 	l->model_ids = plan->ids;
 	l->model = plan->spec->limits;
+	l->private_bytes = plan->private_bytes;
+	l->private_inodes = plan->private_inodes;
 	if (!parent || !l->parent || strcmp(parent, l->parent) != 0) {
 		free(l->parent);
 		l->parent = parent ? strdup(parent) : NULL;
@@ -565,7 +569,11 @@ static int make_ready(struct sandbox_launcher *l)
 {
 	const struct sandbox_spec spec = {.limits = l->model, .cgroup_parent = l->parent};
 	const struct plan plan = {.spec = &spec};
-	struct resident_ask q = {.ids = l->model_ids, .birth = BIRTH_READY, .nested = l->nested};
+	struct resident_ask q = {.ids = l->model_ids,
+				 .birth = BIRTH_READY,
+				 .nested = l->nested,
+				 .private_bytes = l->private_bytes,
+				 .private_inodes = l->private_inodes};
 	struct first *b = new_first(l);
 	int rc = b ? cgroup_make(&plan, &b->cg, NULL) : -ENOMEM;
 
@@ -580,6 +588,11 @@ static int make_ready(struct sandbox_launcher *l)
 	else if (b)
 		first_free(b);
 	return rc;
+}
+
+bool launcher_is_spent(const struct sandbox_launcher *l)
+{
+	return waiting(l) == 0;
 }
 
 void launcher_tend(struct sandbox_launcher *l)

@@ -20,6 +20,9 @@ void launcher_forget(struct sandbox_launcher *l, const struct launched *job);
 /* Makes ready what is to be kept ready, and removes what was left to it. Waits for nothing. */
 void launcher_tend(struct sandbox_launcher *l);
 
+/* Nothing waits that could be used. */
+bool launcher_is_spent(const struct sandbox_launcher *l);
+
 /* Takes the groups of a job that is over, and removes them when there is time. */
 void launcher_bury(struct sandbox_launcher *l, struct cgroup *cg);
 

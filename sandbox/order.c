@@ -205,6 +205,10 @@ int order_read(const int *fds, size_t count, struct plan *plan)
 	plan->go = born.go;
 	plan->root = born.root;
 	plan->store = born.store;
+	plan->born_bytes = born.private_bytes;
+	plan->born_inodes = born.private_inodes;
+	plan->landlock = born.landlock;
+	plan->landlock_writes = born.landlock_writes;
 	plan->birth = born.birth;
 	plan->network_ready = born.network_ready;
 	plan->title = born.title;

@@ -7,7 +7,6 @@
 
 #include <limits.h>
 #include <linux/capability.h>
-#include <linux/securebits.h>
 #include <linux/seccomp.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -55,25 +54,7 @@ static int user(struct plan *plan)
 	return 0;
 }
 
-/* Also from the sets that an exec could bring them back from; the bounding set is emptied as long
- * as the right to do so is there, before the user changes. */
-static int bounding(struct plan *plan)
-{
-	for (int cap = 0; cap < 64; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) {
-			if (errno == EINVAL)
-				break; /* past the kernel's last one */
-			return plan_fail(plan, "bounding set");
-		}
-	if (prctl(PR_SET_SECUREBITS,
-		  SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
-			  SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
-			  SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED,
-		  0, 0, 0) < 0)
-		return plan_fail(plan, "secure bits");
-	return 0;
-}
-
+/* The bounding set is empty since before the program was known. */
 static int caps(struct plan *plan)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -85,11 +66,6 @@ static int caps(struct plan *plan)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return plan_fail(plan, "no_new_privs");
 	return 0;
-}
-
-static int landlock(struct plan *plan)
-{
-	return landlock_apply(plan);
 }
 
 /* Hands the listener to the caller, who answers denied calls and counts them. */
@@ -174,9 +150,13 @@ static const struct {
 	enum step step;
 	int (*run)(struct plan *plan);
 } steps[] = {
-	{STEP_STDIO, stdio},     {STEP_CAPS, bounding},   {STEP_USER, user},
-	{STEP_CAPS, caps},       {STEP_WORKDIR, workdir}, {STEP_LANDLOCK, landlock},
-	{STEP_SECCOMP, seccomp}, {STEP_EXEC, execute},
+	{STEP_STDIO, stdio},
+	{STEP_USER, user},
+	{STEP_CAPS, caps},
+	{STEP_WORKDIR, workdir},
+	{STEP_LANDLOCK, landlock_apply},
+	{STEP_SECCOMP, seccomp},
+	{STEP_EXEC, execute},
 };
 
 void payload_main(struct plan *plan)

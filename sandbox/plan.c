@@ -155,6 +155,7 @@ int plan_make(const struct sandbox_spec *spec, struct plan *plan, struct error *
 			      .input = -1,
 			      .output = -1,
 			      .error = -1,
+			      .landlock = -1,
 			      .root = -1,
 			      .store = -1,
 			      .worktree = SOURCE_NONE,

@@ -57,6 +57,7 @@ struct plan {
 
 	bool bounded; /* the worktree's file system is no larger than the disk limit */
 	uint64_t private_bytes, private_inodes; /* of the private directories together */
+	uint64_t born_bytes, born_inodes;       /* what they were made with, if before the plan */
 	uint64_t tasks;                         /* RLIMIT_NPROC, where no cgroup holds it; 0: not */
 	const struct filter *filter;            /* borrowed, lives as long as the process */
 	char *title;                            /* the process's arguments as others see them */
@@ -65,7 +66,9 @@ struct plan {
 	bool network_ready;    /* born into one with lo up */
 	bool cgroup_namespace; /* make it after the cgroups were entered */
 
-	bool templated;  /* `root` is a copy of the template, with all that it holds */
+	bool templated;           /* `root` is a copy of the template, with all that it holds */
+	int landlock;             /* the child's ruleset, -1: none */
+	uint64_t landlock_writes; /* what it holds of files; 0: nothing */
 	int root, store; /* the child's: the new root, and what is behind its private parts */
 	struct message failure; /* the child's: filled by the step that fails */
 };

@@ -19,10 +19,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-/* Of a job that gives no size yet: what it needs is set before anything runs in it. */
-#define PRIVATE_BYTES  ((uint64_t)16 << 20)
-#define PRIVATE_INODES 4096
-
 /* One job's first process, until it is reaped. */
 struct child {
 	struct child *next;
@@ -135,14 +131,15 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 			    .input = -1,
 			    .output = -1,
 			    .error = -1,
+			    .landlock = -1,
 			    .root = -1,
 			    .store = -1,
 			    .worktree = SOURCE_NONE,
 			    .system = SOURCE_NONE,
 			    .door_count = f->door_count,
 			    .network_ready = ahead >= 0,
-			    .private_bytes = PRIVATE_BYTES,
-			    .private_inodes = PRIVATE_INODES};
+			    .private_bytes = q->private_bytes,
+			    .private_inodes = q->private_inodes};
 	bool elsewhere = q->birth == BIRTH_READY;
 	pid_t pid = -1;
 

@@ -440,8 +440,11 @@ int root_private_dirs(struct plan *plan)
 int root_size(struct plan *plan)
 {
 	struct size size = private_size(plan);
-	int fs = fspick(plan->store, "", FSPICK_EMPTY_PATH | FSPICK_CLOEXEC), rc = 0;
+	int fs, rc = 0;
 
+	if (plan->private_bytes == plan->born_bytes && plan->private_inodes == plan->born_inodes)
+		return 0;
+	fs = fspick(plan->store, "", FSPICK_EMPTY_PATH | FSPICK_CLOEXEC);
 	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "size", size.bytes, 0) < 0 ||
 	    fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", size.inodes, 0) < 0 ||
 	    fsconfig(fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)

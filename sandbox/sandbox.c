@@ -104,6 +104,8 @@ void sandbox_free(struct sandbox *s)
 		launcher_bury(s->launcher, s->cg);
 	else
 		cgroup_free(s->cg);
+	if (s->launcher) /* now it takes no time from the job */
+		launcher_tend(s->launcher);
 	free(s->command);
 	free(s->reason);
 	free(s);
@@ -216,7 +218,7 @@ int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct 
 	plan_done(&plan);
 	if (s->launcher && rc < 0)
 		launcher_forget(s->launcher, &s->job);
-	if (s->launcher)
+	if (s->launcher && launcher_is_spent(s->launcher))
 		launcher_tend(s->launcher);
 	if (rc < 0)
 		return rc;

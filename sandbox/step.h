@@ -10,6 +10,7 @@ enum step {
 	STEP_GO,       /* the parent's word */
 	STEP_ORDER,    /* the plan, for whom was born before it */
 	STEP_IDENTITY, /* root of the user namespace */
+	STEP_BOUNDING, /* no way back to capabilities by an exec */
 	STEP_PRIVATE,  /* no mount event in or out */
 	STEP_SOURCES,  /* directories of the host that stand inside */
 	STEP_ROOT,     /* the new root's tmpfs */
@@ -26,6 +27,7 @@ enum step {
 	STEP_BINDS,
 	STEP_PIVOT,
 	STEP_READONLY,
+	STEP_RULES, /* of Landlock, as far as they are everybody's */
 	STEP_NETWORK,
 	STEP_HOSTNAME,
 	STEP_CGROUP_NAMESPACE,
