@@ -169,9 +169,12 @@ BENCH := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/bench_*.
 $(BENCH): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(foreach f,runner dispatcher observer sandbox proto base,$(LIB_$(f)))
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(PACKAGES) </dev/null)
-bench-programs: $(BENCH)
-bench: all $(BENCH) ## figures
-	@CUPEL_BIN=$(O)/bin tests/bench/run $(BENCH)
+$(O)/bench/tiny: tests/bench/tiny.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -static -nostdlib -o $@ $<
+bench-programs: $(BENCH) $(O)/bench/tiny
+bench: all bench-programs ## figures
+	@CUPEL_BIN=$(O)/bin CUPEL_SANDBOX=$(abspath $(O))/bin/cupel-sandbox tests/bench/run $(BENCH)
 
 # --- the text ------------------------------------------------------------------------------------
 OWN     := $(foreach f,$(FOLDERS),$(SRC_$(f)) $(MAIN_$(f)))

@@ -1,45 +1,96 @@
-/* bench_sandbox - what a launch costs, against bubblewrap in the same run.
+/* bench_sandbox - what a launch costs, against bubblewrap in the same run, turn by turn.
  *
  * Sandbox launches carry limits, filter and outcome; bubblewrap's have its namespaces and nothing
- * else. Medians of wall time; the cold ones after 60 ms of idleness. */
+ * else. The program is a static one of one system call, in a worktree. Medians of wall time, from
+ * before the launch until the outcome is there; the cold ones after 60 ms of idleness. `pooled`
+ * takes what was made ahead: the time of the making isn't in its latency, and the rates of
+ * sustained launches beside it tell what it costs. */
 #include "base/clock.h"
 #include "sandbox/sandbox.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define IDLE_MS     60
+#define REFILL_MS   8 /* what is made ahead is there again */
+#define WORKERS     4
 #define CALLER_SIZE ((size_t)256 << 20)
 #define HOST_MOUNTS 500
+#define ID_BASE     0x70000000u
 
-static const char *program = "/bin/true";
+static char worktree[] = "/dev/shm/cupel-bench-XXXXXX";
+static struct sandbox_launcher *launcher;
 
-/* `network`: one made ahead, or -1. */
-static int64_t launch_own(bool limits, int network)
+static void die(const char *what)
 {
-	const char *const argv[] = {program, NULL};
-	struct sandbox_spec spec = {
-		.argv = argv, .profile = SANDBOX_CI, .limits = {.wall_ms = 60000}};
+	(void)fprintf(stderr, "bench_sandbox: %s\n", what);
+	exit(1);
+}
+
+/* --- what is launched ---------------------------------------------------------------------------
+ */
+
+static void copy_tiny(void)
+{
+	char from[PATH_MAX] = "", to[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", from, sizeof(from) - 8);
+	char *slash = n > 0 ? strrchr(from, '/') : NULL;
+	int in, out;
+
+	if (!slash || !mkdtemp(worktree))
+		die("no place for the worktree");
+	(void)strcpy(slash + 1, "tiny");
+	(void)snprintf(to, sizeof(to), "%s/tiny", worktree);
+	in = open(from, O_RDONLY | O_CLOEXEC);
+	out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	if (in < 0 || out < 0 || sendfile(out, in, NULL, 1 << 20) <= 0)
+		die("tiny isn't beside this program");
+	(void)close(in);
+	(void)close(out);
+	(void)chmod(worktree, 0755);
+	if (geteuid() == 0 && chown(worktree, ID_BASE + SANDBOX_UID, ID_BASE + SANDBOX_UID) < 0)
+		die("the worktree can't be given away");
+}
+
+static void remove_tiny(void)
+{
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/tiny", worktree);
+	(void)unlink(path);
+	(void)rmdir(worktree);
+}
+
+/* By `launcher`, where there is one. */
+static int64_t launch_own(void)
+{
+	static const char *const argv[] = {"./tiny", NULL};
+	struct sandbox_spec spec = {.argv = argv,
+				    .worktree = worktree,
+				    .launcher = launcher,
+				    .profile = SANDBOX_CI,
+				    .limits = {.wall_ms = 60000}};
 	struct sandbox_outcome outcome;
 	int64_t start = clock_boot_us();
 
-	spec.network_open = network >= 0;
-	spec.network_fd = network;
-	if (limits && geteuid() == 0) {
+	if (geteuid() == 0) {
+		spec.id_base = ID_BASE;
+		spec.id_count = 65536;
 		spec.limits.memory = (uint64_t)512 << 20;
 		spec.limits.tasks = 512;
 	}
-	if (sandbox_run(&spec, &outcome, NULL) < 0 || outcome.verdict != SANDBOX_PASSED) {
-		(void)fprintf(stderr, "bench_sandbox: %s\n", outcome.reason);
-		exit(1);
-	}
+	if (sandbox_run(&spec, &outcome, NULL) < 0 || outcome.verdict != SANDBOX_PASSED)
+		die(outcome.reason);
 	return clock_boot_us() - start;
 }
 
@@ -58,59 +109,65 @@ static int64_t spawn(const char *const *argv)
 
 static int64_t launch_bwrap(void)
 {
-	const char *const argv[] = {"bwrap",
-				    "--unshare-all",
-				    "--die-with-parent",
-				    "--new-session",
-				    "--ro-bind",
-				    "/usr",
-				    "/usr",
-				    "--symlink",
-				    "usr/bin",
-				    "/bin",
-				    "--symlink",
-				    "usr/lib",
-				    "/lib",
-				    "--symlink",
-				    "usr/lib64",
-				    "/lib64",
-				    "--proc",
-				    "/proc",
-				    "--dev",
-				    "/dev",
-				    "--tmpfs",
-				    "/tmp",
-				    "--cap-drop",
-				    "ALL",
-				    "--",
-				    program,
-				    NULL};
+	static const char *const argv[] = {"bwrap",
+					   "--unshare-all",
+					   "--die-with-parent",
+					   "--new-session",
+					   "--ro-bind",
+					   "/usr",
+					   "/usr",
+					   "--symlink",
+					   "usr/bin",
+					   "/bin",
+					   "--symlink",
+					   "usr/lib",
+					   "/lib",
+					   "--symlink",
+					   "usr/lib64",
+					   "/lib64",
+					   "--proc",
+					   "/proc",
+					   "--dev",
+					   "/dev",
+					   "--tmpfs",
+					   "/tmp",
+					   "--bind",
+					   worktree,
+					   "/build",
+					   "--chdir",
+					   "/build",
+					   "--cap-drop",
+					   "ALL",
+					   "--",
+					   "/build/tiny",
+					   NULL};
 
 	return spawn(argv);
-}
-
-static int64_t launch_with_limits(void)
-{
-	return launch_own(true, -1);
-}
-
-/* The network is made before the clock starts; a rate over such launches has it in. */
-static int64_t launch_pooled(void)
-{
-	int network = sandbox_network_new(NULL);
-	int64_t us = launch_own(true, network);
-
-	if (network >= 0)
-		(void)close(network);
-	return us;
 }
 
 static int64_t launch_exec(void)
 {
-	const char *const argv[] = {program, NULL};
+	char path[PATH_MAX];
+	const char *const argv[] = {path, NULL};
 
+	(void)snprintf(path, sizeof(path), "%s/tiny", worktree);
 	return spawn(argv);
 }
+
+static void start_launcher(unsigned networks, unsigned ready)
+{
+	const struct sandbox_launcher_options options = {
+		.program = getenv("CUPEL_SANDBOX"), .networks = networks, .ready = ready};
+	struct error err = {0};
+
+	sandbox_launcher_free(launcher);
+	launcher = NULL;
+	if (sandbox_launcher_new(&options, &launcher, &err) < 0)
+		die(err.text);
+}
+
+/* --- figures
+ * -------------------------------------------------------------------------------------- */
 
 static int compare(const void *a, const void *b)
 {
@@ -134,28 +191,6 @@ static int64_t timed(int64_t (*launch)(void), int idle_ms)
 	return launch();
 }
 
-/* Medians in ms, of both in turn: what else the box does meets them alike. Negative when `b` can't
- * run. */
-static void medians(int64_t (*a)(void), int64_t (*b)(void), int count, int idle_ms, double out[2])
-{
-	int64_t *times_a = calloc((size_t)count, sizeof(*times_a));
-	int64_t *times_b = calloc((size_t)count, sizeof(*times_b));
-	bool can = true;
-
-	for (int i = 0; i < 5; i++) {
-		(void)a();
-		can = can && b() >= 0;
-	}
-	for (int i = 0; i < count; i++) {
-		times_a[i] = timed(a, idle_ms);
-		times_b[i] = can ? timed(b, idle_ms) : 0;
-	}
-	out[0] = middle(times_a, count);
-	out[1] = can ? middle(times_b, count) : -1;
-	free(times_a);
-	free(times_b);
-}
-
 static void print(const char *name, double value, const char *unit, double bwrap)
 {
 	if (bwrap > 0)
@@ -166,36 +201,113 @@ static void print(const char *name, double value, const char *unit, double bwrap
 	(void)fflush(stdout);
 }
 
-static void compare_medians_of(int64_t (*launch)(void), const char *name, int count, int idle_ms)
+/* Medians in ms, of both in turn: what else the box does meets them alike. */
+static void compare_medians(int64_t (*launch)(void), const char *name, int count, int idle_ms)
 {
-	double both[2];
+	int64_t *own = calloc((size_t)count, sizeof(*own));
+	int64_t *bwrap = calloc((size_t)count, sizeof(*bwrap));
+	bool can = true;
 
-	medians(launch, launch_bwrap, count, idle_ms, both);
-	print(name, both[0], "ms", both[1]);
+	for (int i = 0; i < 5; i++) {
+		(void)launch();
+		can = can && launch_bwrap() >= 0;
+	}
+	for (int i = 0; own && bwrap && i < count; i++) {
+		own[i] = timed(launch, idle_ms);
+		bwrap[i] = can ? timed(launch_bwrap, idle_ms) : 0;
+	}
+	print(name, middle(own, count), "ms", can ? middle(bwrap, count) : -1);
+	free(own);
+	free(bwrap);
 }
 
-static void compare_medians(const char *name, int count, int idle_ms)
+struct way {
+	const char *name;
+	bool launcher;
+	unsigned networks, ready;
+};
+
+static void use(const struct way *way)
 {
-	compare_medians_of(launch_with_limits, name, count, idle_ms);
+	if (way->launcher)
+		start_launcher(way->networks, way->ready);
 }
 
-/* Launches a second by `workers` processes at once. */
-static double rate(int64_t (*launch)(void), int workers, int count)
+static void work(int64_t (*launch)(void), const struct way *way, int count, int ready, int go)
 {
-	int64_t start = clock_boot_us();
+	char byte = 'r';
 
+	use(way);
+	(void)launch();
+	(void)write(ready, &byte, 1);
+	(void)read(go, &byte, 1); /* until it is closed */
+	while (count-- > 0)
+		if (launch() < 0)
+			_exit(1);
+	sandbox_launcher_free(launcher);
+	_exit(0);
+}
+
+/* Launches a second by several processes at once, each with a launcher of its own. `count` is more
+ * than could have been made ahead: that is what is sustained. */
+static double rate(int64_t (*launch)(void), const struct way *way, int workers, int count)
+{
+	int ready[2], go[2], failed = 0;
+	int64_t start;
+	char byte;
+
+	if (pipe(ready) < 0 || pipe(go) < 0)
+		die("no pipes");
 	for (int i = 0; i < workers; i++)
 		if (fork() == 0) {
-			for (int k = 0; k < count; k++)
-				if (launch() < 0)
-					_exit(1);
-			_exit(0);
+			(void)close(go[1]);
+			work(launch, way, count, ready[1], go[0]);
 		}
+	for (int i = 0; i < workers; i++)
+		(void)read(ready[0], &byte, 1);
+	start = clock_boot_us();
+	(void)close(go[1]);
 	for (int status; wait(&status) > 0;)
-		if (status)
-			return -1;
-	return (double)(workers * count) * 1e6 / (double)(clock_boot_us() - start);
+		failed += status != 0;
+	(void)close(go[0]);
+	(void)close(ready[0]);
+	(void)close(ready[1]);
+	return failed ? -1 : (double)(workers * count) * 1e6 / (double)(clock_boot_us() - start);
 }
+
+static void print_rates(const struct way *way)
+{
+	static const struct way plain = {.name = "bwrap"};
+	char name[64];
+
+	for (int workers = 1; workers <= WORKERS; workers += WORKERS - 1) {
+		(void)snprintf(name, sizeof(name), "%s-%d-at-once-sustained", way->name, workers);
+		print(name, rate(launch_own, way, workers, 300), "/s",
+		      rate(launch_bwrap, &plain, workers, 60));
+	}
+}
+
+static void measure(const struct way *way)
+{
+	char name[64];
+	int pause = way->ready || way->networks ? REFILL_MS : 0;
+
+	use(way);
+	(void)snprintf(name, sizeof(name), "%s-hot", way->name);
+	compare_medians(launch_own, name, 200, pause);
+	(void)snprintf(name, sizeof(name), "%s-cold", way->name);
+	compare_medians(launch_own, name, 50, IDLE_MS);
+	sandbox_launcher_free(launcher);
+	launcher = NULL;
+	print_rates(way);
+}
+
+static const struct way ways[] = {
+	{"launch-in-process", false, 0, 0},
+	{"launch", true, 0, 0},
+	{"launch-pooled-networks", true, 8, 0},
+	{"launch-pooled", true, 4, 4},
+};
 
 static void with_mounts(void)
 {
@@ -210,7 +322,8 @@ static void with_mounts(void)
 		(void)mkdir(point, 0755);
 		(void)mount(path, point, NULL, MS_BIND, NULL);
 	}
-	compare_medians("launch-500-mounts", 60, 0);
+	use(&ways[1]);
+	compare_medians(launch_own, "launch-500-mounts", 60, 0);
 	(void)umount2(path, MNT_DETACH);
 	(void)rmdir(path);
 }
@@ -222,28 +335,21 @@ static void with_memory(void)
 	if (!memory)
 		return;
 	memset(memory, 1, CALLER_SIZE);
-	compare_medians("launch-256m-caller", 40, 0);
+	use(&ways[1]);
+	compare_medians(launch_own, "launch-256m-caller", 60, 0);
 	free(memory);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-	double bwrap;
-
-	if (argc > 1)
-		program = argv[1];
+	copy_tiny();
+	(void)atexit(remove_tiny);
 	sandbox_prepare();
-	compare_medians_of(launch_exec, "exec-hot", 200, 0);
-	compare_medians("launch-hot", 200, 0);
-	compare_medians("launch-cold", 50, IDLE_MS);
-	bwrap = rate(launch_bwrap, 4, 100);
-	print("launches-4-at-once", rate(launch_with_limits, 4, 100), "/s", bwrap);
-	if (geteuid() == 0) {
-		compare_medians_of(launch_pooled, "launch-pooled-hot", 200, 0);
-		compare_medians_of(launch_pooled, "launch-pooled-cold", 50, IDLE_MS);
-		print("launches-4-at-once-pooled", rate(launch_pooled, 4, 100), "/s", bwrap);
-	}
+	compare_medians(launch_exec, "exec-hot", 200, 0);
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+		measure(&ways[i]);
 	with_memory();
 	with_mounts();
+	sandbox_launcher_free(launcher);
 	return 0;
 }
