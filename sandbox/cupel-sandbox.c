@@ -95,10 +95,15 @@ static int write_report(int fd, const struct sandbox_outcome *outcome)
 
 static int run(struct options *o, struct sandbox_outcome *outcome, struct error *err)
 {
+	owned(sandbox_launcher) *launcher = NULL;
 	owned(sandbox) *s = NULL;
 	owned_fd signals = open_signals();
 	bool broken = false;
-	int rc;
+	int rc = o->by_launcher ? sandbox_launcher_new(NULL, &launcher, err) : 0;
+
+	if (rc < 0)
+		return rc;
+	o->spec.launcher = launcher;
 
 	o->spec.output = pass_on;
 	o->spec.context = &broken;

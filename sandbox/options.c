@@ -29,6 +29,7 @@ const char options_help[] =
 	"  --network MODE    none (its own loopback; the default) or host\n"
 	"  --workdir DIR     the worktree, instead of the current directory\n"
 	"  --bare            no worktree: a private, empty directory\n"
+	"  --launcher        starts it by a launcher, as programs with many jobs do\n"
 	"  --root DIR        a directory to be the root, instead of the host's /usr\n"
 	"  --bind FROM[:TO[:rw]]  shows a file or directory of the host inside, read-only or not\n"
 	"  --env NAME=VALUE  adds a variable; nothing is inherited\n"
@@ -245,6 +246,10 @@ static int parse_option(struct options *o, const char *const *words, int count, 
 
 static bool parse_action(struct options *o, const char *word)
 {
+	if (strcmp(word, "--launcher") == 0) {
+		o->by_launcher = true;
+		return true;
+	}
 	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
 		if (strcmp(word, actions[i].name) == 0) {
 			o->action = actions[i].action;

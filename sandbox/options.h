@@ -22,6 +22,7 @@ struct options {
 	enum options_action action;
 	struct sandbox_spec spec; /* worktree NULL: the current directory, unless `bare` */
 	bool bare;
+	bool by_launcher;
 	const char *report; /* borrowed from argv */
 	struct sandbox_bind binds[OPTIONS_BINDS_MAX];
 	char *bind_text[OPTIONS_BINDS_MAX]; /* owned */

@@ -71,8 +71,8 @@ class Result:
 
 
 class Bench:
-    def __init__(self, program, who, weak=None):
-        self.program, self.who, self.weak = program, who, weak
+    def __init__(self, program, who, weak=None, launcher=False):
+        self.program, self.who, self.weak, self.launcher = program, who, weak, launcher
         self.secret = secrets.token_hex(16)
 
     def __enter__(self):
@@ -114,7 +114,7 @@ class Bench:
     def command(self, argv, options):
         if self.weak == 'plain':
             return argv
-        extra = self.weak or []
+        extra = [*(self.weak or []), *(['--launcher'] if self.launcher else [])]
         self.report_file = os.path.join(self.outside, 'report')
         return [self.program, '--report', self.report_file, '--wall', '20s', *extra, *options,
                 '--', *argv]
