@@ -8,7 +8,6 @@
  * caller's way with SIGCHLD. 0 or -errno of clone. */
 int aside(unsigned flags, int (*run)(void *argument), void *argument);
 
-/* The same, for a function that ends by executing a program, which goes on: nothing is signalled at
- * its end, and the caller reaps it (waitpid() with __WALL). Signals are blocked in it as they are
- * here. 0 or -errno of clone. */
+/* The same, for a function that ends by executing a program, which goes on, as an ordinary child:
+ * the caller reaps it. Signals are blocked in it as they are here. 0 or -errno of clone. */
 int aside_leave(int (*run)(void *argument), void *argument, pid_t *pid, int *pidfd);

@@ -279,7 +279,7 @@ int ids_write(const struct ids *ids, pid_t pid, struct error *err)
 	return rc < 0 ? rc : write_proc(pid, "gid_map", gids, err);
 }
 
-int ids_mount_namespace(const struct ids *ids, uid_t uid, gid_t gid, struct error *err)
+static int make_mount_namespace(const struct ids *ids, uid_t uid, gid_t gid, struct error *err)
 {
 	struct ids map = {
 		.uids = {.range = {{uid, ids->job_uid, 1}}, .count = 1},
@@ -311,4 +311,30 @@ int ids_mount_namespace(const struct ids *ids, uid_t uid, gid_t gid, struct erro
 	while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
 		;
 	return rc < 0 ? rc : fd;
+}
+
+int ids_mount_namespace(const struct ids *ids, uid_t uid, gid_t gid, struct error *err)
+{
+	/* Jobs of one process mostly have one owner's worktrees. */
+	static struct {
+		uid_t uid, job_uid;
+		gid_t gid, job_gid;
+		int fd;
+	} last = {.fd = -1};
+	int fd;
+
+	if (last.fd >= 0 && last.uid == uid && last.gid == gid && last.job_uid == ids->job_uid &&
+	    last.job_gid == ids->job_gid)
+		return fcntl(last.fd, F_DUPFD_CLOEXEC, 3);
+	fd = make_mount_namespace(ids, uid, gid, err);
+	if (fd < 0)
+		return fd;
+	if (last.fd >= 0)
+		(void)close(last.fd);
+	last.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	last.uid = uid;
+	last.gid = gid;
+	last.job_uid = ids->job_uid;
+	last.job_gid = ids->job_gid;
+	return fd;
 }

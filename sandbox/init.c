@@ -15,6 +15,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -209,6 +210,51 @@ static int limits(struct plan *plan)
 	return rc;
 }
 
+static const char *moved(const struct plan *plan, const char *copy, const char *text)
+{
+	return text >= plan->title && text < plan->title + plan->title_length
+		       ? copy + (text - plan->title)
+		       : text;
+}
+
+/* A command's own words may be what the plan is made of. */
+static int move_words(struct plan *plan)
+{
+	size_t count = 0;
+	const char **argv;
+	char *copy;
+
+	while (plan->argv[count])
+		count++;
+	argv = mmap(NULL, (count + 1) * sizeof(*argv) + plan->title_length, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (argv == MAP_FAILED)
+		return -errno;
+	copy = memcpy((char *)(argv + count + 1), plan->title, plan->title_length);
+	for (size_t i = 0; i < count; i++)
+		argv[i] = moved(plan, copy, plan->argv[i]);
+	plan->argv = argv;
+	for (char **word = plan->env; *word; word++)
+		*word = (char *)moved(plan, copy, *word);
+	plan->path = moved(plan, copy, plan->path);
+	plan->workdir = moved(plan, copy, plan->workdir);
+	return 0;
+}
+
+/* The caller's command line is not the job's to read, from its first moment on. */
+static int hide_title(struct plan *plan)
+{
+	int rc = plan->title ? move_words(plan) : 0;
+
+	errno = -rc;
+	if (rc < 0)
+		return plan_fail(plan, "the command line");
+	if (plan->title)
+		memset(plan->title, 0, plan->title_length);
+	(void)prctl(PR_SET_NAME, "init");
+	return 0;
+}
+
 /* Who does a step: children of which birth. */
 enum {
 	PLANNED = 1 << BIRTH_PLANNED,
@@ -252,6 +298,7 @@ static const struct {
 	{STEP_HOSTNAME, hostname, ALL},
 	{STEP_CGROUP_NAMESPACE, cgroup_namespace, ALL},
 	{STEP_LIMITS, limits, ALL},
+	{STEP_TITLE, hide_title, ALL},
 };
 
 bool init_does(enum step step, enum birth birth)
@@ -364,14 +411,6 @@ static void reap_until(const struct plan *plan, pid_t program, struct message *m
 	measure_disk(plan, m);
 }
 
-/* The caller's command line is not the job's to read. */
-static void hide_title(const struct plan *plan)
-{
-	if (plan->title)
-		memset(plan->title, 0, plan->title_length);
-	(void)prctl(PR_SET_NAME, "init");
-}
-
 void init_main(struct plan *plan)
 {
 	struct message m = {.word = WORD_RUNNING};
@@ -379,7 +418,6 @@ void init_main(struct plan *plan)
 
 	run_steps(plan);
 	program = start_payload(plan);
-	hide_title(plan);
 	(void)sys_close_range(0, (unsigned)plan->control - 1, 0);
 	(void)sys_close_range((unsigned)plan->control + 1, ~0U, 0);
 	say(plan, &m);

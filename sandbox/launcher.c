@@ -106,7 +106,6 @@ static int find_program(char *out, size_t size, struct error *err)
 			 out);
 }
 
-/* Its exit is not signalled: the caller's own waiting never meets it. */
 static int spawn(struct sandbox_launcher *l, const char *program, struct error *err)
 {
 	int both[2], rc;
@@ -322,7 +321,9 @@ void sandbox_launcher_free(struct sandbox_launcher *l)
 		(void)sys_pidfd_send_signal(l->pidfd, SIGKILL);
 		while (poll(&wait, 1, -1) < 0 && errno == EINTR)
 			;
-		while (waitpid(l->pid, NULL, __WALL) < 0 && errno == EINTR)
+		/* The caller's own waiting may have met it before. */
+		while (waitid((idtype_t)P_PIDFD, (id_t)l->pidfd, NULL, WEXITED | __WALL) < 0 &&
+		       errno == EINTR)
 			;
 	}
 	for (struct first *b = l->births; b; b = b->next)

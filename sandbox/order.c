@@ -89,7 +89,7 @@ static void put_all(struct writer *w, const struct plan *plan)
 	head.binds = put_binds(w, plan);
 	head.loud = put_filter(w, &plan->filter->loud);
 	head.quiet = put_filter(w, &plan->filter->quiet);
-	head.workdir = put_string(w, plan->spec->workdir);
+	head.workdir = put_string(w, plan->workdir);
 	head.hostname = put_string(w, plan->spec->hostname);
 	head.worktree = put_string(w, plan->worktree.path);
 	head.system = put_string(w, plan->system.path);
@@ -168,7 +168,7 @@ static void point(struct head *head)
 
 	head->filter.loud.filter = at(head, head->loud);
 	head->filter.quiet.filter = at(head, head->quiet);
-	head->spec.workdir = at(head, head->workdir);
+	plan->workdir = at(head, head->workdir);
 	head->spec.hostname = at(head, head->hostname);
 	plan->spec = &head->spec;
 	plan->filter = &head->filter;

@@ -29,7 +29,7 @@ static int stdio(struct plan *plan)
 
 static int workdir(struct plan *plan)
 {
-	const char *path = plan->spec->workdir;
+	const char *path = plan->workdir;
 	int fd, rc = 0;
 
 	if (chdir(SANDBOX_WORKTREE) < 0)

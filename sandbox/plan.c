@@ -150,6 +150,7 @@ int plan_make(const struct sandbox_spec *spec, struct plan *plan, struct error *
 
 	*plan = (struct plan){.spec = spec,
 			      .argv = (const char **)spec->argv,
+			      .workdir = spec->workdir,
 			      .control = -1,
 			      .go = -1,
 			      .input = -1,

@@ -41,9 +41,10 @@ enum birth {
 struct plan {
 	const struct sandbox_spec *spec; /* borrowed */
 	struct ids ids;
-	const char **argv; /* borrowed from the spec */
-	char **env;        /* owned */
-	const char *path;  /* PATH of env, borrowed from it */
+	const char **argv;   /* borrowed from the spec */
+	char **env;          /* owned */
+	const char *path;    /* PATH of env, borrowed from it */
+	const char *workdir; /* borrowed from the spec */
 
 	enum birth birth;
 	int control, input, output, error; /* all above 2 */

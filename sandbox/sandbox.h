@@ -213,7 +213,8 @@ struct sandbox_launcher_options {
 	unsigned ready;
 };
 
-/* Returns when it is ready to work. `options` NULL: a few network namespaces, no sandboxes. */
+/* Returns when it is ready to work. `options` NULL: a few network namespaces, no sandboxes. It is a
+ * child of this process, as any other to its SIGCHLD and wait(). */
 int sandbox_launcher_new(const struct sandbox_launcher_options *options,
 			 struct sandbox_launcher **out, struct error *err);
 

@@ -33,6 +33,7 @@ static const char *const names[STEP_COUNT] = {
 	[STEP_HOSTNAME] = "set the host name",
 	[STEP_CGROUP_NAMESPACE] = "make the cgroup namespace",
 	[STEP_LIMITS] = "set the resource limits",
+	[STEP_TITLE] = "hide the caller's command line",
 	[STEP_FORK] = "start the program's process",
 	[STEP_STDIO] = "set up standard input and output",
 	[STEP_WORKDIR] = "enter the working directory",

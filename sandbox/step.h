@@ -32,6 +32,7 @@ enum step {
 	STEP_HOSTNAME,
 	STEP_CGROUP_NAMESPACE,
 	STEP_LIMITS, /* rlimits */
+	STEP_TITLE,  /* nothing of the caller's command line */
 	STEP_FORK,
 	STEP_STDIO,
 	STEP_WORKDIR,
