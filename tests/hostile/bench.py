@@ -51,7 +51,7 @@ class Delegated:
 
     def remove(self):
         for path in self.groups:
-            for name in ('cupel', ''):
+            for name in ('cupel', 'cupel-caller', ''):
                 try:
                     os.rmdir(os.path.join(path, name))
                 except FileNotFoundError:
@@ -76,7 +76,7 @@ class Bench:
         self.secret = secrets.token_hex(16)
 
     def __enter__(self):
-        self.top = tempfile.mkdtemp(dir='/dev/shm', prefix='cupel-hostile-')
+        self.top = tempfile.mkdtemp(prefix='cupel-hostile-')
         self.tree = os.path.join(self.top, 'tree')
         self.outside = os.path.join(self.top, 'outside')
         os.chmod(self.top, 0o755)
@@ -120,15 +120,19 @@ class Bench:
                 '--', *argv]
 
     def run(self, argv, *options, env=None, pass_fds=(), tree=None, seconds=SECONDS,
-            enter=None):
-        """Runs `argv` in the worktree behind the walls of this bench."""
+            enter=None, may_refuse=False):
+        """Runs `argv` in the worktree behind the walls of this bench: an attack that was refused
+        to start has been kept from nothing."""
         if isinstance(argv, str):
             argv = ['sh', '-c', argv]
         done = subprocess.run(self.command(argv, options), cwd=tree or self.tree, timeout=seconds,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, env={**os.environ, **(env or {})},
                               pass_fds=pass_fds, **self.as_user(enter))
-        return Result(done, self.read_report())
+        result = Result(done, self.read_report())
+        if result.report.get('verdict') == 'errored' and not may_refuse:
+            raise Escape(f"nothing, it never ran: {result.report.get('reason')}")
+        return result
 
     def start(self, argv, *options, **more):
         if isinstance(argv, str):
