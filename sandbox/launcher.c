@@ -279,6 +279,7 @@ int sandbox_launcher_new(const struct sandbox_launcher_options *options,
 	l->owner = getpid();
 	if (options)
 		l->ready_wanted = options->ready < READY_MAX ? options->ready : READY_MAX;
+	(void)cgroup_can(); /* who shall step aside in his control group must be alone in it */
 	rc = program ? 0 : find_program(found, sizeof(found), err);
 	if (rc == 0)
 		rc = ids_choose(&usual, &l->ids, err);
