@@ -9,5 +9,5 @@
 int aside(unsigned flags, int (*run)(void *argument), void *argument);
 
 /* The same, for a function that ends by executing a program, which goes on, as an ordinary child:
- * the caller reaps it. Signals are blocked in it as they are here. 0 or -errno of clone. */
+ * the caller reaps it. All signals are blocked in it. 0 or -errno of clone. */
 int aside_leave(int (*run)(void *argument), void *argument, pid_t *pid, int *pidfd);

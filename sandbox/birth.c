@@ -11,8 +11,7 @@ static bool refused_group(int code)
 	       code == EINVAL || code == E2BIG;
 }
 
-static pid_t try(struct plan *plan, bool network, int signal, int group, int *pidfd,
-		 bool *born_inside)
+static pid_t try(bool network, int signal, int group, int *pidfd, bool *born_inside)
 {
 	uint64_t flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
 			 CLONE_PIDFD | (network ? CLONE_NEWNET : 0);
@@ -34,16 +33,14 @@ static pid_t try(struct plan *plan, bool network, int signal, int group, int *pi
 	args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
 	args.cgroup = 0;
 	pid = sys_clone3(&args);
-	if (pid < 0 && errno == ENOSYS) {
-		plan->clear_handlers = true;
+	if (pid < 0 && errno == ENOSYS)
 		pid = sys_clone(flags | (uint64_t)signal, pidfd);
-	}
 	return pid;
 }
 
-pid_t birth(struct plan *plan, bool network, int signal, int group, int *pidfd, bool *born_inside)
+pid_t birth(bool network, int signal, int group, int *pidfd, bool *born_inside)
 {
-	pid_t pid = try(plan, network, signal, group, pidfd, born_inside);
+	pid_t pid = try(network, signal, group, pidfd, born_inside);
 
 	if (pid < 0) /* the kernel tells the number before it fails, and takes it back silently */
 		*pidfd = -1;

@@ -5,5 +5,5 @@
 
 /* Makes the child: 0 in it, its pid in the parent, -1 and errno. `network`: one of its own, too.
  * `signal`: what the parent is sent at its end, 0: nothing. `group`: the v2 control group to be
- * born into, -1: none; *born_inside tells whether that was had. Sets plan->clear_handlers. */
-pid_t birth(struct plan *plan, bool network, int signal, int group, int *pidfd, bool *born_inside);
+ * born into, -1: none; *born_inside tells whether that was had. */
+pid_t birth(bool network, int signal, int group, int *pidfd, bool *born_inside);

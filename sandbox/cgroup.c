@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define DEFAULT_PARENT "cupel"
-#define MADE_UP_NAME   "job-%d"
+#define MADE_UP_NAME   "job-%lx-%d" /* process namespace, process */
 
 /* Everybody's, on all disks and in both versions. */
 #define IO_WEIGHT 100
@@ -263,6 +263,15 @@ static int make_groups(struct cgroup *cg, const struct sandbox_spec *spec, struc
 	return 0;
 }
 
+/* Process numbers mean something in it only. */
+static unsigned long pid_namespace(void)
+{
+	struct stat st = {0};
+
+	(void)stat("/proc/self/ns/pid", &st);
+	return (unsigned long)st.st_ino;
+}
+
 /* The empty groups of callers who were killed, by the names that this library makes up. */
 static void sweep(const struct sandbox_spec *spec)
 {
@@ -275,11 +284,13 @@ static void sweep(const struct sandbox_spec *spec)
 							   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 		const struct dirent *entry;
+		unsigned long space;
 		int pid;
 
 		while (dir && (entry = readdir(dir)))
-			if (sscanf(entry->d_name, MADE_UP_NAME, &pid) == 1 && pid > 0 &&
-			    kill(pid, 0) < 0 && errno == ESRCH)
+			if (sscanf(entry->d_name, MADE_UP_NAME, &space, &pid) == 2 &&
+			    space == pid_namespace() && pid > 0 && kill(pid, 0) < 0 &&
+			    errno == ESRCH)
 				(void)unlinkat(fd, entry->d_name,
 					       AT_REMOVEDIR); /* refused while in use */
 		if (dir)
@@ -297,7 +308,8 @@ int cgroup_make(const struct plan *plan, struct cgroup **out, struct error *err)
 
 	if (made == 0)
 		sweep(spec);
-	(void)snprintf(name, sizeof(name), MADE_UP_NAME "-%u", (int)getpid(), made++);
+	(void)snprintf(name, sizeof(name), MADE_UP_NAME "-%u", pid_namespace(), (int)getpid(),
+		       made++);
 	if (cg)
 		cg->oom = -1;
 	if (!cg || !(cg->name = strdup(spec->name ? spec->name : name)) ||
@@ -317,9 +329,9 @@ int cgroup_make(const struct plan *plan, struct cgroup **out, struct error *err)
 
 int cgroup_prepare(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
 {
-	int rc = cgroup_hold(cg, limits, false, err);
+	int rc = cgroup_hold(cg, limits, cg->made, err);
 
-	cg->made = rc == 0;
+	cg->made = cg->made || rc == 0;
 	return rc;
 }
 
@@ -362,13 +374,10 @@ int cgroup_vanish(struct cgroup *cg)
 	return rc;
 }
 
-void cgroup_free(struct cgroup *cg)
+void cgroup_forget(struct cgroup *cg)
 {
 	if (!cg)
 		return;
-	if (cgroup_populated(cg))
-		cgroup_kill(cg);
-	(void)cgroup_vanish(cg); /* what stays is found by its name later: cgroup_remove() */
 	for (size_t i = 0; i < cg->count; i++) {
 		(void)close(cg->group[i].dir);
 		if (cg->group[i].parent >= 0)
@@ -379,6 +388,16 @@ void cgroup_free(struct cgroup *cg)
 	free(cg->name);
 	free(cg->parent);
 	free(cg);
+}
+
+void cgroup_free(struct cgroup *cg)
+{
+	if (!cg)
+		return;
+	if (cgroup_populated(cg))
+		cgroup_kill(cg);
+	(void)cgroup_vanish(cg); /* what stays is found by its name later: cgroup_remove() */
+	cgroup_forget(cg);
 }
 
 int cgroup_doors(const struct cgroup *cg, int *out, size_t *count, struct error *err)

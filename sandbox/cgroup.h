@@ -17,7 +17,8 @@ struct plan;
 int cgroup_new(const struct plan *plan, struct cgroup **out, struct error *err);
 
 /* The two halves of it: groups of the kinds that such limits need, and the limits, which make them
- * a job's. Not for limits of io, whose disks the plan names. */
+ * a job's; others may be set instead until it runs. Not for limits of io, whose disks the plan
+ * names. */
 int cgroup_make(const struct plan *plan, struct cgroup **out, struct error *err);
 int cgroup_prepare(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err);
 
@@ -32,6 +33,9 @@ int cgroup_vanish(struct cgroup *cg);
 /* Removes the groups; whoever is still inside is killed first. NULL is fine. */
 void cgroup_free(struct cgroup *cg);
 OWNED(cgroup)
+
+/* Frees the memory and leaves the groups as they are: they are another process's. */
+void cgroup_forget(struct cgroup *cg);
 
 /* Directory for CLONE_INTO_CGROUP, borrowed; -1 when there is no v2 tree. */
 int cgroup_birth(const struct cgroup *cg);

@@ -137,9 +137,8 @@ static int become_root(struct plan *plan)
 	/* A new identity forgets the signal of the caller's death: did that come in between? */
 	if (is_orphan(plan))
 		_exit(1);
-	if (plan->clear_handlers)
-		default_handlers();
-	(void)umask(0); /* the modes of what is made are meant */
+	default_handlers(); /* clone3 leaves what is ignored so, and the program would inherit it */
+	(void)umask(0);     /* the modes of what is made are meant */
 	(void)sigemptyset(&blocked);
 	(void)sigaddset(&blocked, SIGCHLD); /* is waited for */
 	(void)sigprocmask(SIG_SETMASK, &blocked, NULL);
@@ -382,6 +381,23 @@ static void measure_disk(const struct plan *plan, struct message *m)
 		m->disk = now;
 }
 
+/* The launcher holds the mounts a little longer than the job lives: what is much is given back now.
+ */
+#define RELEASE_MIN ((uint64_t)1 << 20)
+
+static void release_memory(const struct plan *plan)
+{
+	static const char *const held[] = {"/proc",    "/proc",  "/tmp",   "/var/tmp",
+					   "/dev/shm", "/build", "/build", ("/home/" SANDBOX_USER)};
+
+	if (plan->birth != BIRTH_READY || used("/tmp") < RELEASE_MIN)
+		return;
+	/* What is left running holds it until it is killed with this process. The store stands
+	 * below /proc, and a place of its own below the worktree. */
+	for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++)
+		(void)umount2(held[i], MNT_DETACH);
+}
+
 /* How often the disk is looked at while a job with a limit of it runs. */
 #define DISK_LOOK_S 1
 
@@ -424,5 +440,6 @@ void init_main(struct plan *plan)
 	reap_until(plan, program, &m);
 	m.word = WORD_ENDED;
 	say(plan, &m);
+	release_memory(plan);
 	_exit(0);
 }

@@ -144,7 +144,7 @@ static pid_t make_child(struct plan *plan, struct cgroup *cg, struct launched *l
 	}
 	plan->network_ready = ahead;
 	/* Its end is not signalled: the caller's own handling of SIGCHLD never sees this child. */
-	pid = birth(plan, wanted && !ahead, 0, cgroup_birth(cg), &l->pidfd, born_inside);
+	pid = birth(wanted && !ahead, 0, cgroup_birth(cg), &l->pidfd, born_inside);
 	code = errno;
 	if (pid == 0 || !ahead)
 		return pid;
@@ -267,7 +267,7 @@ static int launch_here(struct plan *plan, struct cgroup *cg, struct launched *l,
 
 /* From the launcher: the order waits for whoever takes it, before or after he is born. */
 static int launch_there(const struct plan *plan, struct sandbox_launcher *launcher,
-			struct cgroup *cg, struct launched *l, struct error *err)
+			struct launched *l, struct error *err)
 {
 	int fds[PACKET_FDS_MAX], rc;
 	owned_fd order = order_write(plan);
@@ -278,7 +278,7 @@ static int launch_there(const struct plan *plan, struct sandbox_launcher *launch
 	rc = packet_send(l->control, "o", 1, fds, 1 + order_fds(plan, fds + 1));
 	if (rc < 0 && rc != -EPIPE) /* he has given up already, and his last word tells why */
 		return error_set(err, -rc, "give the job's plan");
-	return launcher_await(launcher, cg, l, err);
+	return launcher_await(launcher, l, err);
 }
 
 int launch(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *cg,
@@ -293,7 +293,7 @@ int launch(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *
 	*failure = (struct message){0};
 	plan->cgroup_namespace = true;
 	if (rc == 0)
-		rc = launcher ? launch_there(plan, launcher, cg, &l, err)
+		rc = launcher ? launch_there(plan, launcher, &l, err)
 			      : launch_here(plan, cg, &l, err);
 	close_childs(plan);
 	if (rc == 0)

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "sandbox/aside.h"
+#include "sandbox/graves.h"
 #include "sandbox/packet.h"
 #include "sandbox/resident.h"
 #include "sandbox/sys.h"
@@ -18,29 +19,28 @@
 #define PROGRAM          "cupel-sandbox"
 #define NETWORKS_DEFAULT 4
 #define READY_MAX        16
-#define GRAVES_MAX       16
 #define ANSWER_MS        30000
-#define BURIAL_MAX_MS    5000
 
 /* A job's first process that was asked for. */
 struct first {
 	struct first *next;
 	uint32_t id;
 	int control, pidfd; /* owned until they are handed out */
-	bool answered, born_inside;
+	bool answered;
 	bool forgotten; /* its job is over already */
-	pid_t pid;
-	int code; /* why it wasn't born */
+	int code;       /* why it wasn't born */
 	char text[480];
 	/* Of those that wait: */
 	struct cgroup *cg;
 	struct ids ids;
 	bool nested;
 	struct template_stamp stamp;
+	struct sandbox_limits limits; /* that its groups hold already */
 };
 
 struct sandbox_launcher {
 	pid_t owner; /* a fork of it shares the socket, and must not use it */
+	uid_t user;
 	pid_t pid;
 	int socket, pidfd;
 	struct ids ids;
@@ -53,8 +53,7 @@ struct sandbox_launcher {
 	struct sandbox_limits model;
 	uint64_t private_bytes, private_inodes;
 	char *parent;
-	struct cgroup *grave[GRAVES_MAX];
-	unsigned graves;
+	struct graves graves;
 };
 
 /* --- its process ------------------------------------------------------------------------------ */
@@ -72,14 +71,13 @@ static int execute(void *argument)
 	const char *const argv[] = {PROGRAM, "--resident", NULL};
 	const char *const env[] = {NULL};
 	int null = open("/dev/null", O_RDWR);
-	sigset_t none;
 
-	(void)sigemptyset(&none);
+	for (int i = 1; i < _NSIG; i++)
+		(void)signal(i, SIG_DFL); /* refused for SIGKILL and SIGSTOP */
 	for (int i = 0; i < RESIDENT_SOCKET; i++)
 		(void)dup2(null, i); /* it has nothing to say there */
 	if (dup2(s->socket, RESIDENT_SOCKET) < 0 || fcntl(RESIDENT_SOCKET, F_SETFD, 0) < 0 ||
 	    sys_close_range(RESIDENT_SOCKET + 1, ~0U, 0) < 0 ||
-	    sigprocmask(SIG_SETMASK, &none, NULL) < 0 ||
 	    execve(s->program, (char *const *)argv, (char *const *)env) < 0)
 		s->code = errno;
 	_exit(127);
@@ -114,9 +112,11 @@ static int spawn(struct sandbox_launcher *l, const char *program, struct error *
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, both) < 0)
 		return error_set(err, errno, "make the launcher's socket");
 	l->socket = both[0];
-	s.socket = both[1];
-	rc = aside_leave(execute, &s, &l->pid, &l->pidfd);
+	s.socket = fcntl(both[1], F_DUPFD_CLOEXEC, RESIDENT_SOCKET + 1);
 	(void)close(both[1]);
+	rc = s.socket < 0 ? -errno : aside_leave(execute, &s, &l->pid, &l->pidfd);
+	if (s.socket >= 0)
+		(void)close(s.socket);
 	if (rc == 0)
 		rc = -s.code;
 	return rc < 0 ? error_set(err, -rc, "start the launcher %s", program) : 0;
@@ -141,13 +141,16 @@ static struct first *find(struct sandbox_launcher *l, uint32_t id)
 	return b;
 }
 
-static void first_free(struct first *b)
+/* One that waits, or will never be waited for: it has no job to lose. */
+static void first_free(struct sandbox_launcher *l, struct first *b)
 {
 	if (b->control >= 0)
-		(void)close(b->control); /* one that waits ends with it */
-	if (b->pidfd >= 0)
+		(void)close(b->control);
+	if (b->pidfd >= 0) {
+		(void)sys_pidfd_send_signal(b->pidfd, SIGKILL);
 		(void)close(b->pidfd);
-	cgroup_free(b->cg);
+	}
+	graves_add(&l->graves, b->cg);
 	free(b);
 }
 
@@ -161,25 +164,27 @@ static struct first *take(struct sandbox_launcher *l, struct first *b)
 	return b;
 }
 
+/* Nobody waits for it any more: it must not live on. */
+static void refuse(int pidfd)
+{
+	if (pidfd < 0)
+		return;
+	(void)sys_pidfd_send_signal(pidfd, SIGKILL);
+	(void)close(pidfd);
+}
+
 static void note(struct sandbox_launcher *l, const struct resident_answer *a, int fd)
 {
 	struct first *b = find(l, a->id);
 
-	if (!b) {
-		if (fd >= 0)
-			(void)close(fd);
-		return;
-	}
-	if (b->forgotten) {
-		if (fd >= 0)
-			(void)close(fd);
-		first_free(take(l, b));
+	if (!b || b->forgotten) {
+		refuse(fd);
+		if (b)
+			first_free(l, take(l, b));
 		return;
 	}
 	b->answered = true;
 	b->code = a->code;
-	b->born_inside = a->born_inside;
-	b->pid = a->pid;
 	b->pidfd = fd;
 	memcpy(b->text, a->text, sizeof(b->text));
 }
@@ -198,6 +203,17 @@ static int hear(struct sandbox_launcher *l, int64_t until, struct resident_answe
 	if (n == 0)
 		return launcher_died(err);
 	return error_set(err, n < 0 ? (int)-n : EPROTO, "hear from the launcher");
+}
+
+/* What has come: unread answers would fill the socket. */
+static void hear_all(struct sandbox_launcher *l)
+{
+	struct pollfd wait = {.fd = l->socket, .events = POLLIN};
+	struct resident_answer a;
+	int fd;
+
+	while (poll(&wait, 1, 0) > 0 && hear(l, 0, &a, &fd, NULL) == 0)
+		note(l, &a, fd);
 }
 
 /* The answer to `id`; those that come before it are noted. */
@@ -277,6 +293,8 @@ int sandbox_launcher_new(const struct sandbox_launcher_options *options,
 		return error_set(err, ENOMEM, "start the launcher");
 	l->socket = l->pidfd = -1;
 	l->owner = getpid();
+	l->user = geteuid();
+	(void)cgroup_can(); /* a user is still alone in his group */
 	if (options)
 		l->ready_wanted = options->ready < READY_MAX ? options->ready : READY_MAX;
 	(void)cgroup_can(); /* who shall step aside in his control group must be alone in it */
@@ -300,14 +318,28 @@ pid_t sandbox_launcher_pid(const struct sandbox_launcher *l)
 	return l->pid;
 }
 
-/* Of processes that were killed, and may not be dead yet. */
-static void remove_groups(struct cgroup *cg)
+static void end_process(const struct sandbox_launcher *l)
 {
-	for (int tries = 0; tries < BURIAL_MAX_MS && cgroup_vanish(cg) < 0; tries++) {
-		cgroup_kill(cg);
-		(void)poll(NULL, 0, 1); /* v1 tells nobody when a group has become empty */
+	struct pollfd wait = {.fd = l->pidfd, .events = POLLIN};
+
+	(void)sys_pidfd_send_signal(l->pidfd, SIGKILL);
+	while (poll(&wait, 1, -1) < 0 && errno == EINTR)
+		;
+	/* The caller's own waiting may have met it before. */
+	while (waitid((idtype_t)P_PIDFD, (id_t)l->pidfd, NULL, WEXITED | __WALL) < 0 &&
+	       errno == EINTR)
+		;
+}
+
+/* In a fork of the caller: what waits is the caller's. */
+static void forget_all(struct sandbox_launcher *l)
+{
+	for (struct first *b = l->births; b; b = b->next) {
+		cgroup_forget(give(b->cg));
+		if (b->pidfd >= 0)
+			(void)close(give_fd(&b->pidfd));
 	}
-	cgroup_free(cg);
+	graves_forget(&l->graves);
 }
 
 void sandbox_launcher_free(struct sandbox_launcher *l)
@@ -316,24 +348,13 @@ void sandbox_launcher_free(struct sandbox_launcher *l)
 		return;
 	if (l->socket >= 0)
 		(void)close(l->socket);
-	if (l->pidfd >= 0 && l->owner == getpid()) {
-		struct pollfd wait = {.fd = l->pidfd, .events = POLLIN};
-
-		(void)sys_pidfd_send_signal(l->pidfd, SIGKILL);
-		while (poll(&wait, 1, -1) < 0 && errno == EINTR)
-			;
-		/* The caller's own waiting may have met it before. */
-		while (waitid((idtype_t)P_PIDFD, (id_t)l->pidfd, NULL, WEXITED | __WALL) < 0 &&
-		       errno == EINTR)
-			;
-	}
-	for (struct first *b = l->births; b; b = b->next)
-		if (b->cg)
-			launcher_bury(l, give(b->cg));
+	if (l->owner != getpid())
+		forget_all(l);
+	else if (l->pidfd >= 0)
+		end_process(l);
 	while (l->births)
-		first_free(take(l, l->births));
-	while (l->graves)
-		remove_groups(l->grave[--l->graves]);
+		first_free(l, take(l, l->births));
+	graves_done(&l->graves);
 	if (l->pidfd >= 0)
 		(void)close(l->pidfd);
 	free(l->parent);
@@ -391,6 +412,15 @@ static int ask_birth(struct sandbox_launcher *l, struct first *b, struct residen
 	return rc;
 }
 
+static unsigned waiting(const struct sandbox_launcher *l)
+{
+	unsigned count = 0;
+
+	for (const struct first *b = l->births; b; b = b->next)
+		count += b->cg != NULL;
+	return count;
+}
+
 /* Made ahead, and as this plan wants it. */
 static bool fits(const struct first *b, const struct plan *plan)
 {
@@ -408,20 +438,46 @@ static bool may_wait(const struct plan *plan)
 	return template_serves(plan) && !spec->name && !spec->network_open && !init_fault.step;
 }
 
-/* One that waits; NULL. Those that don't fit any more give way. */
+/* Its groups may hold these limits already: they were the last job's. */
+static int prepare(struct first *b, const struct sandbox_limits *limits)
+{
+	int rc = 0;
+
+	if (memcmp(&b->limits, limits, sizeof(*limits)) != 0)
+		rc = cgroup_prepare(b->cg, limits, NULL);
+	b->limits = *limits;
+	return rc;
+}
+
+/* Has it anything to say before it has an order, it died. */
+static bool lives(const struct first *b)
+{
+	struct pollfd wait[] = {{.fd = b->control, .events = POLLIN},
+				{.fd = b->pidfd, .events = POLLIN}};
+
+	return poll(wait, 2, 0) == 0;
+}
+
+/* One that waits; NULL. The oldest gives way when none fits, and the dead do. */
 static struct first *take_ready(struct sandbox_launcher *l, const struct plan *plan)
 {
-	struct first *next;
+	struct first *next, *oldest = NULL;
 
 	if (!may_wait(plan))
 		return NULL;
 	for (struct first *b = l->births; b; b = next) {
 		next = b->next;
-		if (fits(b, plan) && cgroup_prepare(b->cg, &plan->spec->limits, NULL) == 0)
+		if (!b->cg)
+			continue;
+		if (!lives(b))
+			first_free(l, take(l, b));
+		else if (fits(b, plan) && prepare(b, &plan->spec->limits) == 0)
 			return take(l, b);
-		if (b->cg)
-			first_free(take(l, b));
+		else if (!oldest)
+			oldest = b;
 	}
+	if (oldest && waiting(l) >= l->ready_wanted)
+		first_free(l, take(l, oldest));
 	return NULL;
 }
 
@@ -444,7 +500,7 @@ static struct first *bear(struct sandbox_launcher *l, const struct plan *plan, s
 	}
 	if (cgroup_new(plan, &b->cg, err) < 0 ||
 	    ask_birth(l, b, &q, b->cg, ahead ? spec->network_fd : -1, err) < 0) {
-		first_free(b);
+		first_free(l, b);
 		return NULL;
 	}
 	return b;
@@ -499,9 +555,11 @@ int launcher_birth(struct sandbox_launcher *l, struct plan *plan, struct cgroup 
 	struct first *b;
 	int rc;
 
-	if (l->owner != getpid())
+	if (l->owner != getpid() || l->user != geteuid())
 		return error_say(err, EPERM,
-				 "a launcher serves the process that made it, not its forks");
+				 "a launcher serves the process and the user that made it, not its "
+				 "forks");
+	hear_all(l);
 	plan->birth = template_serves(plan) ? BIRTH_READY : BIRTH_PLAIN;
 	rc = plan->birth == BIRTH_READY ? detach(l, &plan->worktree, err) : 0;
 	if (rc < 0)
@@ -525,13 +583,12 @@ void launcher_forget(struct sandbox_launcher *l, const struct launched *job)
 	struct first *b = job->birth ? find(l, job->birth) : NULL;
 
 	if (b && b->answered)
-		first_free(take(l, b));
+		first_free(l, take(l, b));
 	else if (b)
 		b->forgotten = true;
 }
 
-int launcher_await(struct sandbox_launcher *l, struct cgroup *cg, struct launched *out,
-		   struct error *err)
+int launcher_await(struct sandbox_launcher *l, struct launched *out, struct error *err)
 {
 	struct first *b = find(l, out->birth);
 	int64_t until = clock_boot_ms() + ANSWER_MS;
@@ -545,27 +602,16 @@ int launcher_await(struct sandbox_launcher *l, struct cgroup *cg, struct launche
 		if (rc == 0)
 			note(l, &a, fd);
 	}
-	(void)take(l, b);
+	if (rc < 0)
+		return rc; /* who is born after all is killed: launcher_forget() */
 	out->pidfd = give_fd(&b->pidfd);
-	if (rc == 0 && b->code)
-		rc = error_set(err, b->code, "%s", b->text);
-	if (rc == 0 && !b->born_inside)
-		rc = cgroup_enter(cg, b->pid, err);
-	first_free(b);
+	rc = b->code ? error_set(err, b->code, "%s", b->text) : 0;
+	first_free(l, take(l, b));
 	return rc;
 }
 
 /* --- what can be done when nobody waits
  * ----------------------------------------------------------- */
-
-static unsigned waiting(const struct sandbox_launcher *l)
-{
-	unsigned count = 0;
-
-	for (const struct first *b = l->births; b; b = b->next)
-		count += b->cg != NULL;
-	return count;
-}
 
 static int make_ready(struct sandbox_launcher *l)
 {
@@ -583,12 +629,14 @@ static int make_ready(struct sandbox_launcher *l)
 		b->ids = l->model_ids;
 		b->nested = l->nested;
 		b->stamp = template_stamp();
-		rc = ask_birth(l, b, &q, b->cg, -1, NULL);
+		rc = prepare(b, &l->model);
 	}
+	if (rc == 0)
+		rc = ask_birth(l, b, &q, b->cg, -1, NULL);
 	if (rc == 0)
 		add(l, b);
 	else if (b)
-		first_free(b);
+		first_free(l, b);
 	return rc;
 }
 
@@ -597,26 +645,22 @@ bool launcher_is_spent(const struct sandbox_launcher *l)
 	return waiting(l) == 0;
 }
 
+void launcher_bury(struct sandbox_launcher *l, struct cgroup *cg)
+{
+	if (l->owner == getpid())
+		graves_add(&l->graves, cg);
+	else
+		cgroup_forget(cg);
+}
+
 void launcher_tend(struct sandbox_launcher *l)
 {
-	unsigned left = 0;
-
-	for (unsigned i = 0; i < l->graves; i++)
-		if (cgroup_vanish(l->grave[i]) < 0)
-			l->grave[left++] = l->grave[i];
-		else
-			cgroup_free(l->grave[i]);
-	l->graves = left;
+	if (l->owner != getpid())
+		return;
+	hear_all(l);
+	graves_tend(&l->graves);
 	/* What can't be made now is made when it is needed, and told then. */
 	for (unsigned n = waiting(l); l->has_model && n < l->ready_wanted; n++)
 		if (make_ready(l) < 0)
 			break;
-}
-
-void launcher_bury(struct sandbox_launcher *l, struct cgroup *cg)
-{
-	if (l->graves < GRAVES_MAX && l->owner == getpid())
-		l->grave[l->graves++] = cg;
-	else
-		cgroup_free(cg);
 }

@@ -11,8 +11,7 @@ int launcher_birth(struct sandbox_launcher *l, struct plan *plan, struct cgroup 
 		   struct launched *out, struct error *err);
 
 /* Its pidfd, into out->pidfd; it may have died already. */
-int launcher_await(struct sandbox_launcher *l, struct cgroup *cg, struct launched *out,
-		   struct error *err);
+int launcher_await(struct sandbox_launcher *l, struct launched *out, struct error *err);
 
 /* The job failed before that, and nobody will wait. */
 void launcher_forget(struct sandbox_launcher *l, const struct launched *job);
@@ -26,5 +25,5 @@ bool launcher_is_spent(const struct sandbox_launcher *l);
 /* Takes the groups of a job that is over, and removes them when there is time. */
 void launcher_bury(struct sandbox_launcher *l, struct cgroup *cg);
 
-/* The sentence about it: -ECHILD. */
+/* The sentence about that it died: -ECHILD. */
 int launcher_died(struct error *err);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -51,9 +52,11 @@ static int wait_for(int socket, int64_t until)
 	int rc;
 
 	do {
-		int64_t left = until - clock_boot_ms();
+		int64_t left = until == INT64_MAX ? -1 : until - clock_boot_ms();
 
-		rc = poll(&wait, 1, left < 0 ? 0 : (int)left);
+		if (until != INT64_MAX && left < 0)
+			left = 0;
+		rc = poll(&wait, 1, left > INT_MAX ? INT_MAX : (int)left);
 	} while (rc < 0 && errno == EINTR);
 	if (rc == 0)
 		return -ETIMEDOUT;

@@ -63,7 +63,6 @@ struct plan {
 	const struct filter *filter;            /* borrowed, lives as long as the process */
 	char *title;                            /* the process's arguments as others see them */
 	size_t title_length;
-	bool clear_handlers;   /* clone3 didn't */
 	bool network_ready;    /* born into one with lo up */
 	bool cgroup_namespace; /* make it after the cgroups were entered */
 

@@ -7,6 +7,7 @@
 
 #include <sched.h>
 #include <sys/fsuid.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 static int make_proc(void *result)
@@ -67,6 +68,9 @@ static int build_as_owner(struct plan *plan)
 	if (change) {
 		(void)setfsgid(gid);
 		(void)setfsuid(uid);
+		/* A change of identity made this process secret, and its children with it: nobody
+		 * could write their id maps. */
+		(void)prctl(PR_SET_DUMPABLE, 1);
 	}
 	return rc;
 }

@@ -147,8 +147,8 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 	plan_find_title(&plan);
 	if ((!elsewhere || setns(r->ready, CLONE_NEWNS) == 0) &&
 	    (ahead < 0 || setns(ahead, CLONE_NEWNET) == 0))
-		pid = birth(&plan, q->network == SANDBOX_NETWORK_NONE && ahead < 0, SIGCHLD,
-			    f->group, pidfd, born_inside);
+		pid = birth(q->network == SANDBOX_NETWORK_NONE && ahead < 0, SIGCHLD, f->group,
+			    pidfd, born_inside);
 	if (pid == 0) {
 		init_fault = q->fault;
 		init_main(&plan);
@@ -161,15 +161,29 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 	return pid;
 }
 
-static void keep(struct resident *r, struct child *c, const struct birth_fds *f)
+static void keep(struct resident *r, struct child *c, enum birth birth, const struct birth_fds *f)
 {
 	char path[64];
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)c->pid);
 	c->control = fcntl(f->control, F_DUPFD_CLOEXEC, 3);
-	c->mounts = open(path, O_RDONLY | O_CLOEXEC); /* saves time; it does without */
+	c->mounts = -1;
+	if (birth == BIRTH_READY) /* saves time; it does without */
+		c->mounts = open(path, O_RDONLY | O_CLOEXEC);
 	c->next = r->children;
 	r->children = c;
+}
+
+/* Where it could not be born inside: before it hears the word to go. */
+static int enter_group(int group, pid_t pid, struct error *err)
+{
+	owned_fd fd = group < 0 ? -1 : openat(group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+	char text[16];
+	int length = snprintf(text, sizeof(text), "%d", (int)pid);
+
+	if (group >= 0 && (fd < 0 || write(fd, text, (size_t)length) != length))
+		return error_set(err, errno, "put the job into its control group");
+	return 0;
 }
 
 static int start(struct resident *r, const struct resident_ask *q, const struct birth_fds *f,
@@ -178,13 +192,14 @@ static int start(struct resident *r, const struct resident_ask *q, const struct 
 	struct child *c = calloc(1, sizeof(*c));
 	struct ids ids = ids_here(r, &q->ids);
 	struct error err = {0};
+	bool born_inside = false;
 	int go[2], rc;
 
 	if (!c || pipe2(go, O_CLOEXEC) < 0) {
 		free(c);
 		return failed(a, c ? errno : ENOMEM, "make a job's first process");
 	}
-	c->pid = a->pid = make(r, q, f, go[0], pidfd, &a->born_inside);
+	c->pid = make(r, q, f, go[0], pidfd, &born_inside);
 	(void)close(go[0]);
 	if (c->pid < 0) {
 		rc = failed(a, errno, "make the namespaces");
@@ -193,10 +208,12 @@ static int start(struct resident *r, const struct resident_ask *q, const struct 
 		return rc;
 	}
 	c->go = go[1];
-	keep(r, c, f);
+	keep(r, c, q->birth, f);
 	rc = q->fault.step == STEP_IDMAP && q->fault.kind == FAULT_FAIL
 		     ? error_set(&err, EIO, "write the user id map")
 		     : ids_write(&ids, c->pid, &err);
+	if (rc == 0 && !born_inside)
+		rc = enter_group(f->group, c->pid, &err);
 	if (rc < 0) {
 		(void)sys_pidfd_send_signal(*pidfd, SIGKILL); /* reaped as any other */
 		return failed(a, rc, err.text);
@@ -320,17 +337,16 @@ static int become_somebody(struct resident *r, const struct resident_ask *q)
 
 static int set_up(struct resident *r, const struct resident_ask *q, struct resident_answer *a)
 {
-	sigset_t child;
+	sigset_t all, child;
 	int rc = become_somebody(r, q);
 	struct ids ids = ids_here(r, &q->ids);
 
 	if (rc < 0)
 		return failed(a, rc, "make a user namespace");
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, NULL); /* whom the caller obeys is his affair */
 	(void)sigemptyset(&child);
 	(void)sigaddset(&child, SIGCHLD);
-	(void)sigprocmask(SIG_SETMASK, &child, NULL);
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGCHLD, SIG_DFL);
 	r->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	r->home_mounts = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	r->home_network = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -389,6 +405,7 @@ int resident_main(int socket)
 		return 125;
 	}
 	(void)fcntl(socket, F_SETFD, FD_CLOEXEC);
+	(void)setsid(); /* the terminal's signals are the caller's to handle */
 	(void)prctl(PR_SET_NAME, "cupel-launcher");
 	if (!greet(&r))
 		return 125;

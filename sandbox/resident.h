@@ -48,11 +48,9 @@ struct resident_ask {
 
 struct resident_answer {
 	uint32_t id;
-	int code;         /* 0, or the errno of what failed */
-	bool map;         /* write my ids, and say ASK_MAPPED */
-	pid_t pid;        /* ASK_BIRTH: comes with a pidfd */
-	bool born_inside; /* the group */
-	char text[480];   /* what failed */
+	int code;       /* 0, or the errno of what failed */
+	bool map;       /* write my ids, and say ASK_MAPPED */
+	char text[480]; /* what failed */
 };
 
 /* Until the caller is gone. An exit status. */

@@ -5,6 +5,7 @@
 #include "sandbox/job.h"
 #include "sandbox/launcher.h"
 #include "sandbox/spec.h"
+#include "sandbox/template.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -135,25 +136,26 @@ static int check_disk(const struct sandbox_limits *limits, struct plan *plan, st
 		(unsigned long long)(bytes >> 20));
 }
 
-/* What the groups don't hold. */
-static int hold_the_rest(const struct sandbox_spec *spec, struct cgroup *cg, struct plan *plan,
-			 struct error *err)
+static int make_groups(struct sandbox *s, struct plan *plan, struct error *err)
 {
-	if (spec->limits.tasks && !(cgroup_holds(cg) & SANDBOX_CAN_TASKS))
-		plan->tasks = spec->limits.tasks; /* of its own user namespace, all together */
-	return check_disk(&spec->limits, plan, err);
+	int rc = s->launcher ? launcher_birth(s->launcher, plan, &s->cg, &s->job, err) : -ENOENT;
+
+	if (s->launcher && geteuid() != 0 && (rc == -ENOENT || rc == -ESTALE))
+		s->launcher = NULL; /* it doesn't see what was mounted after it was made */
+	return s->launcher ? rc : cgroup_new(plan, &s->cg, err);
 }
 
 static int start(struct sandbox *s, const struct sandbox_spec *spec, struct plan *plan,
 		 struct error *err)
 {
-	int rc = s->launcher ? launcher_birth(s->launcher, plan, &s->cg, &s->job, err)
-			     : cgroup_new(plan, &s->cg, err);
+	int rc = check_disk(&spec->limits, plan, err);
 
 	if (rc == 0)
-		rc = hold_the_rest(spec, s->cg, plan, err);
+		rc = make_groups(s, plan, err);
 	if (rc < 0)
 		return rc;
+	if (spec->limits.tasks && !(cgroup_holds(s->cg) & SANDBOX_CAN_TASKS))
+		plan->tasks = spec->limits.tasks; /* of its own user namespace, all together */
 	s->started = s->last_output = clock_boot_ms();
 	rc = launch(plan, s->launcher, s->cg, &s->job, &s->ending.failure, err);
 	if (rc < 0)
@@ -183,12 +185,11 @@ void sandbox_prepare(void)
 	(void)cgroup_can();
 }
 
-/* A user's launcher has left the host's network behind. */
-static struct sandbox_launcher *launcher_for(const struct sandbox_spec *spec)
+/* A user's launcher has left the host's network behind, and sees the host's mounts as they were
+ * when it was made: jobs that want more than the ready root are started without it. */
+static struct sandbox_launcher *launcher_for(const struct plan *plan)
 {
-	bool can = geteuid() == 0 || spec->network == SANDBOX_NETWORK_NONE;
-
-	return can ? spec->launcher : NULL;
+	return geteuid() == 0 || template_serves(plan) ? plan->spec->launcher : NULL;
 }
 
 int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct error *err)
@@ -201,7 +202,6 @@ int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct 
 		return error_set(err, ENOMEM, "start a sandbox");
 	s->epoll = s->timer = -1;
 	s->job = LAUNCHED_NONE;
-	s->launcher = launcher_for(spec);
 	rc = spec_check(spec, err);
 	if (rc < 0)
 		return rc;
@@ -214,6 +214,7 @@ int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct 
 	rc = plan_make(spec, &plan, err);
 	if (rc < 0)
 		return rc;
+	s->launcher = launcher_for(&plan);
 	rc = start(s, spec, &plan, err);
 	plan_done(&plan);
 	if (s->launcher && rc < 0)

@@ -28,7 +28,7 @@
 #define CPU_POLL_MIN_MS 20
 
 /* How long the launcher may take to reap what is dead. */
-#define LAUNCHER_PATIENCE_MS 1000
+#define LAUNCHER_PATIENCE_MS 200
 
 /* v1 tells of a kill for memory before it has done and counted it; then it is looked for. */
 #define OOM_LOOK_EACH_MS 20
@@ -269,7 +269,7 @@ static void reap(struct sandbox *s)
 		return;
 	take_last_words(s);
 	if (!s->ending.has_status && s->ending.cause == CAUSE_NONE && s->launcher &&
-	    !s->was_reaped) {
+	    !s->was_reaped && s->job.control < 0) { /* its socket hung up */
 		s->ending.cause = CAUSE_LIBRARY;
 		s->reason = strdup("the launcher died, and the job with it");
 	}

@@ -202,13 +202,12 @@ static void a_name_that_is_taken_is_refused(void **state)
 
 static void a_birth_that_fails_gives_no_descriptor(void **state)
 {
-	struct plan plan = {.control = -1};
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC), pidfd = -1;
 	bool inside;
 	pid_t pid;
 
 	(void)state;
-	pid = birth(&plan, false, 0, null, &pidfd, &inside); /* no control group */
+	pid = birth(false, 0, null, &pidfd, &inside); /* no control group */
 	if (pid == 0)
 		_exit(0);
 	(void)close(null);

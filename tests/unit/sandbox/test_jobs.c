@@ -12,6 +12,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -278,6 +280,69 @@ static void the_first_process_tells_nothing_about_the_caller(void **state)
 		&job);
 	assert_null(strstr(job.output, "LEAK"));
 	assert_null(strstr(job.output, "test_jobs"));
+}
+
+static void what_the_caller_ignores_the_job_does_not(void **state)
+{
+	(void)state;
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGCHLD, SIG_IGN);
+	(void)signal(SIGTERM, SIG_IGN);
+	job_run((struct sandbox_spec){0}, "grep SigIgn /proc/self/status", &job);
+	(void)signal(SIGPIPE, SIG_DFL);
+	(void)signal(SIGCHLD, SIG_DFL);
+	(void)signal(SIGTERM, SIG_DFL);
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_says(&job, "SigIgn:\t0000000000000000\n");
+}
+
+/* A line of his in /etc/subuid, as useradd writes one. */
+static int become_user_with_subordinate_ids(void)
+{
+	static const char *const files[][2] = {
+		{"/etc/passwd", "test-sub:x:54321:54321::/:/bin/sh\n"},
+		{"/etc/group", "test-sub:x:54321:\n"},
+		{"/etc/subuid", "test-sub:1000000:65536\n"},
+		{"/etc/subgid", "test-sub:1000000:65536\n"}};
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -1;
+	for (size_t i = 0; i < 4; i++) {
+		char path[] = "/dev/shm/cupel-test-XXXXXX";
+		int fd = mkstemp(path);
+
+		if (fd < 0 || dprintf(fd, "%s", files[i][1]) < 0 || fchmod(fd, 0644) < 0 ||
+		    mount(path, files[i][0], NULL, MS_BIND, NULL) < 0)
+			return -1;
+		(void)unlink(path);
+		(void)close(fd);
+	}
+	return 0;
+}
+
+static void a_user_with_subordinate_ids_gets_the_same_walls(void **state)
+{
+	pid_t pid;
+	int status;
+
+	(void)state;
+	if (access("/usr/bin/newuidmap", X_OK) < 0 || access("/etc/subuid", F_OK) < 0) {
+		print_message("SKIP %s: newuidmap (package uidmap) isn't there\n", __func__);
+		skip();
+	}
+	pid = fork();
+	if (pid == 0) {
+		if (become_user_with_subordinate_ids() < 0)
+			_exit(1);
+		job_run_as_user((struct sandbox_spec){0},
+				"id -u; wc -l < /proc/self/uid_map; touch /tmp/x", &job);
+		(void)fprintf(stderr, "%s\n", job.outcome.verdict ? job.outcome.reason : "");
+		_exit(job.outcome.verdict == SANDBOX_PASSED && strcmp(job.output, "1000\n3\n") == 0
+			      ? 0
+			      : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 static void loopback_works_and_nothing_else_does(void **state)
@@ -563,6 +628,8 @@ int main(void)
 		cmocka_unit_test(the_job_has_three_descriptors_and_no_input),
 		cmocka_unit_test(the_environment_is_a_list),
 		cmocka_unit_test(the_first_process_tells_nothing_about_the_caller),
+		cmocka_unit_test(what_the_caller_ignores_the_job_does_not),
+		cmocka_unit_test(a_user_with_subordinate_ids_gets_the_same_walls),
 		cmocka_unit_test(loopback_works_and_nothing_else_does),
 		cmocka_unit_test(a_network_made_ahead_serves_one_job),
 		cmocka_unit_test(denied_calls_are_named_with_a_hint),

@@ -13,9 +13,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 
 #define NAME       "test-launcher"
 #define PROCESSES  16
@@ -89,6 +92,11 @@ static bool group_is_left(void)
 	return system("find /sys/fs/cgroup -name " NAME " 2>/dev/null | grep -q .") == 0;
 }
 
+static bool made_up_group_is_left(void)
+{
+	return system("find /sys/fs/cgroup -name \"job-*-$PPID-*\" 2>/dev/null | grep -q .") == 0;
+}
+
 static void start_launcher(unsigned ready)
 {
 	job_launcher = job_launcher_new(ready);
@@ -106,9 +114,11 @@ static void what_is_no_launcher_is_refused(void **state)
 	struct sandbox_launcher_options options = {.program = "/nonexistent/cupel-sandbox"};
 	struct sandbox_launcher *l = NULL;
 	struct error err = {0};
-	unsigned before = descriptors();
+	unsigned before;
 
 	(void)state;
+	(void)sandbox_can(); /* keeps the hierarchies open */
+	before = descriptors();
 	assert_int_equal(sandbox_launcher_new(&options, &l, &err), -ENOENT);
 	assert_non_null(strstr(err.text, "/nonexistent/cupel-sandbox"));
 	options.program = "/bin/true";
@@ -180,8 +190,8 @@ static void ready_ones_wait_and_go_with_their_launcher(void **state)
 	for (int i = 0; i < 3; i++)
 		wait_until(is_gone(children[i]), "one lives on");
 	assert_int_equal(descriptors(), before);
-	assert_int_equal(system("find /sys/fs/cgroup -name \"job-$PPID-*\" 2>/dev/null | grep -q ."),
-			 256);
+	assert_int_equal(
+		system("find /sys/fs/cgroup -name \"job-$PPID-*\" 2>/dev/null | grep -q ."), 256);
 }
 
 static void what_waits_is_not_used_where_it_does_not_fit(void **state)
@@ -202,6 +212,167 @@ static void what_waits_is_not_used_where_it_does_not_fit(void **state)
 	job_run((struct sandbox_spec){.id_base = 300000, .id_count = 65536},
 		"cat /proc/self/uid_map", &job);
 	assert_says(&job, "300000");
+	end_launcher();
+}
+
+static void two_kinds_in_turn_leave_no_groups(void **state)
+{
+	(void)state;
+	start_launcher(3);
+	for (int i = 0; i < 20; i++) {
+		job_run((struct sandbox_spec){.profile = i % 2 ? SANDBOX_NESTED : SANDBOX_CI},
+			"true", &job);
+		assert_verdict(&job, SANDBOX_PASSED);
+	}
+	end_launcher();
+	assert_false(made_up_group_is_left());
+}
+
+static void a_dead_one_is_not_handed_out(void **state)
+{
+	pid_t children[PROCESSES];
+
+	(void)state;
+	start_launcher(3);
+	job_run((struct sandbox_spec){0}, "true", &job);
+	wait_until(three_live(sandbox_launcher_pid(job_launcher), children),
+		   "there are not three of them");
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(kill(children[i], SIGKILL), 0);
+	for (int i = 0; i < 3; i++)
+		wait_until(is_gone(children[i]), "it lives");
+	job_run((struct sandbox_spec){0}, "true", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	end_launcher();
+}
+
+static void a_fork_that_frees_it_does_no_harm(void **state)
+{
+	pid_t children[PROCESSES], pid;
+	int status;
+
+	(void)state;
+	start_launcher(3);
+	job_run((struct sandbox_spec){0}, "true", &job);
+	wait_until(three_live(sandbox_launcher_pid(job_launcher), children),
+		   "there are not three of them");
+	pid = fork();
+	if (pid == 0) {
+		sandbox_launcher_free(job_launcher);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	for (int i = 0; i < 3; i++)
+		assert_false(is_gone(children[i]));
+	job_run((struct sandbox_spec){0}, "true", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	end_launcher();
+}
+
+/* In a process of its own, which returns 0. */
+static void assert_in_fork(int (*check)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(check());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static int passes_by_launcher(void)
+{
+	job_launcher = job_launcher_new(0);
+	if (!job_launcher)
+		return 1;
+	(void)kill(0, SIGINT);
+	job_run((struct sandbox_spec){0}, "true", &job);
+	sandbox_launcher_free(job_launcher);
+	return job.outcome.verdict == SANDBOX_PASSED ? 0 : 2;
+}
+
+static int passes_with_an_interrupt(void)
+{
+	if (setpgid(0, 0) < 0 || signal(SIGINT, SIG_IGN) == SIG_ERR)
+		return 3;
+	return passes_by_launcher();
+}
+
+static void an_interrupt_is_for_the_caller(void **state)
+{
+	(void)state;
+	assert_in_fork(passes_with_an_interrupt);
+}
+
+static int passes_without_stdio(void)
+{
+	for (int i = 0; i < 3; i++)
+		(void)close(i);
+	return passes_with_an_interrupt();
+}
+
+static void a_caller_without_standard_descriptors_has_one(void **state)
+{
+	(void)state;
+	assert_in_fork(passes_without_stdio);
+}
+
+/* clone3 is refused in some containers, and with it the birth in a group. */
+static int is_in_its_group_without_clone3(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+	const struct sock_fprog filter = {4, code};
+	static const char *const argv[] = {"sleep", "1000", NULL};
+	struct sandbox_spec spec = {.argv = argv, .name = NAME};
+	struct sandbox *s = NULL;
+	int inside;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0 ||
+	    !(job_launcher = job_launcher_new(0)))
+		return 1;
+	spec.launcher = job_launcher;
+	if (sandbox_start(&spec, &s, NULL) < 0)
+		return 2;
+	inside = system("for e in $(find /sys/fs/cgroup -path '*/" NAME "/cgroup.events'); do "
+			"[ $(wc -l < ${e%/*}/cgroup.procs) = 2 ] || exit 1; done");
+	sandbox_free(s);
+	sandbox_launcher_free(job_launcher);
+	return inside ? 3 : 0;
+}
+
+static void a_job_is_in_its_group_also_where_it_could_not_be_born_there(void **state)
+{
+	(void)state;
+	assert_in_fork(is_in_its_group_without_clone3);
+}
+
+static void the_limits_of_the_last_job_are_not_the_next_ones(void **state)
+{
+	static const char big[] = "head -c 100M /dev/zero | tail -c 90M | wc -c";
+	const struct sandbox_limits little = {.memory = 64 << 20}, more = {.memory = 512 << 20};
+
+	(void)state;
+	if (!(sandbox_can() & SANDBOX_CAN_MEMORY)) {
+		print_message("SKIP %s: no usable control groups here\n", __func__);
+		skip();
+	}
+	start_launcher(1);
+	for (int i = 0; i < 3; i++) { /* what is ready is made for the one before */
+		job_run((struct sandbox_spec){.limits = little}, big, &job);
+		assert_verdict(&job, SANDBOX_KILLED);
+		job_run((struct sandbox_spec){.limits = more}, big, &job);
+		assert_verdict(&job, SANDBOX_PASSED);
+		job_run((struct sandbox_spec){.limits = little}, big, &job);
+		assert_verdict(&job, SANDBOX_KILLED);
+		job_run((struct sandbox_spec){0}, big, &job);
+		assert_verdict(&job, SANDBOX_PASSED);
+	}
 	end_launcher();
 }
 
@@ -238,7 +409,8 @@ static void a_launcher_that_dies_takes_its_jobs_along(void **state)
 	end_launcher();
 }
 
-/* --- killed at each step ------------------------------------------------------------------------ */
+/* --- killed at each step ------------------------------------------------------------------------
+ */
 
 /* From the first step on at which it has heard from its parent: before, it waits for him.
  *
@@ -265,7 +437,8 @@ static struct halted halt_at(enum step step, enum birth birth)
 	}
 	assert_int_equal(waitpid(h.caller, &status, WUNTRACED), h.caller);
 	if (!WIFSTOPPED(status))
-		fail_msg("step %s of birth %d: the caller ended: %d", step_name(step), birth, status);
+		fail_msg("step %s of birth %d: the caller ended: %d", step_name(step), birth,
+			 status);
 	assert_int_equal(children_of(h.caller, children), 1);
 	h.child = children[0];
 	if (birth == BIRTH_PLANNED)
@@ -337,6 +510,13 @@ int main(void)
 		cmocka_unit_test(every_job_has_a_network_of_its_own),
 		cmocka_unit_test(ready_ones_wait_and_go_with_their_launcher),
 		cmocka_unit_test(what_waits_is_not_used_where_it_does_not_fit),
+		cmocka_unit_test(two_kinds_in_turn_leave_no_groups),
+		cmocka_unit_test(a_dead_one_is_not_handed_out),
+		cmocka_unit_test(a_fork_that_frees_it_does_no_harm),
+		cmocka_unit_test(an_interrupt_is_for_the_caller),
+		cmocka_unit_test(a_caller_without_standard_descriptors_has_one),
+		cmocka_unit_test(a_job_is_in_its_group_also_where_it_could_not_be_born_there),
+		cmocka_unit_test(the_limits_of_the_last_job_are_not_the_next_ones),
 		cmocka_unit_test(a_launcher_that_dies_takes_its_jobs_along),
 		cmocka_unit_test(a_caller_killed_at_any_step_takes_all_along),
 		cmocka_unit_test(a_launcher_killed_at_any_step_is_told),
