@@ -120,7 +120,9 @@ static const struct rule conditional[] = {
 	{"unshare", EPERM, SANDBOX_NESTED, nested, 0},
 	{"seccomp", EPERM, SANDBOX_NESTED, nested, 0},
 	{"socket", EAFNOSUPPORT, NEVER,
-	 "only unix, inet, inet6 and netlink sockets are allowed; no option allows others", 0},
+	 "profile: ci (--profile ci) allows netlink; unix, inet and inet6 are allowed always, other families "
+	 "by no option",
+	 0},
 	{"ioctl", EPERM, NEVER, "it would type into a terminal; no option allows it", 0},
 	{"personality", EPERM, NEVER, "only ADDR_NO_RANDOMIZE and the native layouts are allowed",
 	 0},

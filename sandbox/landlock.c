@@ -1,5 +1,6 @@
 #include "sandbox/landlock.h"
 
+#include "sandbox/root.h"
 #include "sandbox/sys.h"
 
 #include <linux/landlock.h>
@@ -49,6 +50,24 @@ static int allow(int ruleset, const char *path, uint64_t access)
 	return rc;
 }
 
+/* POSIX message queues are files of a file system that stands nowhere, one for each ipc namespace.
+ */
+static int allow_queues(int ruleset, uint64_t writes)
+{
+	static const struct root_option none[] = {{NULL, NULL}};
+	struct landlock_path_beneath_attr rule = {
+		.allowed_access = writes & (FS_OF_FILES | LANDLOCK_ACCESS_FS_MAKE_REG |
+					    LANDLOCK_ACCESS_FS_REMOVE_FILE)};
+	int rc;
+
+	rule.parent_fd = root_make_mount("mqueue", none, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	if (rule.parent_fd < 0)
+		return 0; /* a kernel without them */
+	rc = (int)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+	(void)close(rule.parent_fd);
+	return rc;
+}
+
 /* In /dev the devices and shm, in /proc a process's own files: modes decide there. */
 static int allow_usual(struct plan *plan, int ruleset, uint64_t writes)
 {
@@ -57,6 +76,8 @@ static int allow_usual(struct plan *plan, int ruleset, uint64_t writes)
 	for (size_t i = 0; i < sizeof(writable) / sizeof(writable[0]); i++)
 		if (allow(ruleset, writable[i], writes) < 0)
 			return plan_fail(plan, writable[i]);
+	if (allow_queues(ruleset, writes) < 0)
+		return plan_fail(plan, "message queues");
 	return allow(ruleset, "/proc", writes & FS_OF_FILES) < 0 ? plan_fail(plan, "/proc") : 0;
 }
 

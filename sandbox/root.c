@@ -303,8 +303,10 @@ static int host_etc(struct plan *plan)
 	};
 	/* Nothing of these tells who the host's users are. */
 	static const char *const shown[] = {
-		"/etc/services",  "/etc/protocols",       "/etc/alternatives", "/etc/ld.so.cache",
-		"/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/localtime"};
+		"/etc/services",        "/etc/protocols",       "/etc/alternatives",
+		"/etc/ld.so.cache",     "/etc/ssl/certs",       "/etc/ssl/openssl.cnf",
+		"/etc/localtime",       "/etc/java-11-openjdk", "/etc/java-17-openjdk",
+		"/etc/java-21-openjdk", "/etc/java-25-openjdk"};
 	const char *hostname = plan->spec->hostname ? plan->spec->hostname : "cupel";
 	char hosts[256];
 	int rc = 0;
