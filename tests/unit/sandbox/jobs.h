@@ -6,6 +6,7 @@
 
 #include <grp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -14,6 +15,24 @@
 
 /* A uid that no distribution gives to anybody. */
 #define TEST_UID 54321
+
+/* A name of control groups that no other run of the tests on this box has; job_groups_init() first.
+ */
+static char job_groups[64];
+
+static inline void job_groups_init(const char *test)
+{
+	(void)snprintf(job_groups, sizeof(job_groups), "%s-%d", test, (int)getpid());
+}
+
+static inline bool job_groups_are_left(void)
+{
+	char command[256];
+
+	(void)snprintf(command, sizeof(command),
+		       "find /sys/fs/cgroup -name %s 2>/dev/null | grep -q .", job_groups);
+	return system(command) == 0;
+}
 
 struct job {
 	struct sandbox_outcome outcome;

@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 
-#define NAME     "test-faults"
 #define LAUNCHES 50 /* LAUNCHES in the environment wins: 10000 were run by hand */
 
 static unsigned lines(const char *path)
@@ -67,16 +66,16 @@ static void nothing_is_left(struct traces before, const char *after)
 		fail_msg("%s: %u mounts, there were %u", after, now.mounts, before.mounts);
 	if (waitpid(-1, NULL, WNOHANG | __WALL) > (job_launcher ? 0 : -1))
 		fail_msg("%s: a child is left", after);
-	if (system("find /sys/fs/cgroup -name " NAME " 2>/dev/null | grep -q .") == 0)
+	if (job_groups_are_left())
 		fail_msg("%s: a control group is left", after);
 }
 
 static struct job job;
 
-static const struct sandbox_spec usual = {.name = NAME};
+static const struct sandbox_spec usual = {.name = job_groups};
 static const struct sandbox_bind bind = {.from = "/usr/share", .to = "/share"};
 /* With a bind each job builds its root itself, instead of taking the template. */
-static const struct sandbox_spec unusual = {.name = NAME, .binds = &bind, .bind_count = 1};
+static const struct sandbox_spec unusual = {.name = job_groups, .binds = &bind, .bind_count = 1};
 
 static void fail_at(enum step step, int kind, struct sandbox_spec spec, struct traces before)
 {
@@ -131,14 +130,17 @@ static void a_refused_spec_leaves_nothing(void **state)
 	(void)state;
 	job_run(usual, "true", &job);
 	before = look();
-	job_run((struct sandbox_spec){.name = NAME, .worktree = "/nonexistent"}, "true", &job);
+	job_run((struct sandbox_spec){.name = job_groups, .worktree = "/nonexistent"}, "true",
+		&job);
 	nothing_is_left(before, "a missing worktree");
-	job_run((struct sandbox_spec){.name = NAME, .root = "/nonexistent"}, "true", &job);
+	job_run((struct sandbox_spec){.name = job_groups, .root = "/nonexistent"}, "true", &job);
 	nothing_is_left(before, "a missing root");
-	job_run((struct sandbox_spec){.name = NAME, .limits = {.files = 1 << 29}}, "true", &job);
+	job_run((struct sandbox_spec){.name = job_groups, .limits = {.files = 1 << 29}}, "true",
+		&job);
 	assert_verdict(&job, SANDBOX_ERRORED);
 	nothing_is_left(before, "an impossible number of files");
-	job_run((struct sandbox_spec){.name = NAME, .limits = {.memory = 1 << 20}}, "true", &job);
+	job_run((struct sandbox_spec){.name = job_groups, .limits = {.memory = 1 << 20}}, "true",
+		&job);
 	nothing_is_left(before, "hardly any memory"); /* enough for `true`, or not */
 }
 
@@ -180,7 +182,7 @@ static void closed_standard_descriptors_do_not_mix_up_the_job(void **state)
 static void a_name_that_is_taken_is_refused(void **state)
 {
 	static const char *const argv[] = {"sleep", "60", NULL};
-	struct sandbox_spec spec = {.launcher = job_launcher, .argv = argv, .name = NAME};
+	struct sandbox_spec spec = {.launcher = job_launcher, .argv = argv, .name = job_groups};
 	struct error err = {0};
 	struct sandbox *first = NULL, *second = NULL;
 
@@ -192,12 +194,12 @@ static void a_name_that_is_taken_is_refused(void **state)
 	assert_int_equal(sandbox_start(&spec, &first, NULL), 0);
 	assert_int_equal(sandbox_start(&spec, &second, &err), -EEXIST);
 	assert_null(second);
-	assert_int_equal(sandbox_remove(NULL, NAME, &err), 0); /* as after its caller's death */
+	assert_int_equal(sandbox_remove(NULL, job_groups, &err),
+			 0); /* as after its caller's death */
 	while (sandbox_step(first, NULL) != 1)
 		;
 	sandbox_free(first);
-	assert_int_not_equal(system("find /sys/fs/cgroup -name " NAME " 2>/dev/null | grep -q ."),
-			     0);
+	assert_false(job_groups_are_left());
 }
 
 static void a_birth_that_fails_gives_no_descriptor(void **state)
@@ -233,6 +235,7 @@ int main(void)
 		print_message("SKIP test_faults: needs root\n");
 		return 0;
 	}
+	job_groups_init("test-faults");
 	/* Other people's mounts are not counted. */
 	assert_int_equal(unshare(CLONE_NEWNS), 0);
 	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);

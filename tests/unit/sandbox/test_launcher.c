@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <sys/syscall.h>
 
-#define NAME       "test-launcher"
 #define PROCESSES  16
 #define DEADLINE_S 20
 
@@ -28,9 +27,9 @@ static struct job job;
 static const struct sandbox_bind bind = {.from = "/usr/share", .to = "/share"};
 /* With a bind a job builds its root itself, instead of taking the ready one. */
 static const struct sandbox_spec specs[] = {
-	[BIRTH_PLANNED] = {.name = NAME, .binds = &bind, .bind_count = 1},
-	[BIRTH_PLAIN] = {.name = NAME, .binds = &bind, .bind_count = 1},
-	[BIRTH_READY] = {.name = NAME},
+	[BIRTH_PLANNED] = {.name = job_groups, .binds = &bind, .bind_count = 1},
+	[BIRTH_PLAIN] = {.name = job_groups, .binds = &bind, .bind_count = 1},
+	[BIRTH_READY] = {.name = job_groups},
 };
 
 /* The condition comes true, or the test fails. */
@@ -85,11 +84,6 @@ static unsigned descriptors(void)
 		count++;
 	(void)closedir(dir);
 	return count;
-}
-
-static bool group_is_left(void)
-{
-	return system("find /sys/fs/cgroup -name " NAME " 2>/dev/null | grep -q .") == 0;
 }
 
 static bool made_up_group_is_left(void)
@@ -340,8 +334,9 @@ static int is_in_its_group_without_clone3(void)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
 	const struct sock_fprog filter = {4, code};
 	static const char *const argv[] = {"sleep", "1000", NULL};
-	struct sandbox_spec spec = {.argv = argv, .name = NAME};
+	struct sandbox_spec spec = {.argv = argv, .name = job_groups};
 	struct sandbox *s = NULL;
+	char command[256];
 	int inside;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
@@ -351,8 +346,11 @@ static int is_in_its_group_without_clone3(void)
 	spec.launcher = job_launcher;
 	if (sandbox_start(&spec, &s, NULL) < 0)
 		return 2;
-	inside = system("for e in $(find /sys/fs/cgroup -path '*/" NAME "/cgroup.events'); do "
-			"[ $(wc -l < ${e%/*}/cgroup.procs) = 2 ] || exit 1; done");
+	(void)snprintf(command, sizeof(command),
+		       "for e in $(find /sys/fs/cgroup -path '*/%s/cgroup.events'); do "
+		       "[ $(wc -l < ${e%%/*}/cgroup.procs) = 2 ] || exit 1; done",
+		       job_groups);
+	inside = system(command);
 	sandbox_free(s);
 	sandbox_launcher_free(job_launcher);
 	return inside ? 3 : 0;
@@ -391,7 +389,7 @@ static void the_limits_of_the_last_job_are_not_the_next_ones(void **state)
 static void a_launcher_that_dies_takes_its_jobs_along(void **state)
 {
 	static const char *const argv[] = {"sleep", "1000", NULL};
-	struct sandbox_spec spec = {.argv = argv, .name = NAME};
+	struct sandbox_spec spec = {.argv = argv, .name = job_groups};
 	struct sandbox_outcome outcome;
 	struct sandbox *s = NULL;
 	struct error err = {0};
@@ -414,10 +412,10 @@ static void a_launcher_that_dies_takes_its_jobs_along(void **state)
 	assert_non_null(strstr(outcome.reason, "the launcher died"));
 	sandbox_free(s);
 	wait_until(is_gone(first[0]), "the job's first process lives on");
-	assert_false(group_is_left());
+	assert_false(job_groups_are_left());
 	assert_int_equal(sandbox_start(&spec, &s, &err), -ECHILD);
 	assert_non_null(strstr(err.text, "make another one"));
-	assert_false(group_is_left());
+	assert_false(job_groups_are_left());
 	end_launcher();
 }
 
@@ -474,8 +472,8 @@ static void kill_callers(enum birth birth)
 		wait_until(is_gone(h.child), step_name((enum step)step));
 		if (h.launcher)
 			wait_until(is_gone(h.launcher), "the launcher lives on");
-		assert_int_equal(sandbox_remove(NULL, NAME, NULL), 0);
-		assert_false(group_is_left());
+		assert_int_equal(sandbox_remove(NULL, job_groups, NULL), 0);
+		assert_false(job_groups_are_left());
 	}
 }
 
@@ -503,7 +501,7 @@ static void kill_launchers(enum birth birth)
 		if (status)
 			fail_msg("step %s: the caller was told something else",
 				 step_name((enum step)step));
-		assert_false(group_is_left());
+		assert_false(job_groups_are_left());
 	}
 }
 
@@ -538,5 +536,6 @@ int main(void)
 		print_message("SKIP test_launcher: needs root\n");
 		return 0;
 	}
+	job_groups_init("test-launcher");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,289 @@
+#include "sandbox/launcher.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "sandbox/launcher_talk.h"
+#include "sandbox/sys.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/* Asks for a first process with that control socket's other end, in these groups. */
+static int ask_birth(struct sandbox_launcher *l, struct first *b, struct resident_ask *q,
+		     const struct cgroup *cg, int network, struct error *err)
+{
+	int control[2], fds[3 + CGROUP_DOORS_MAX], rc;
+	size_t count = 0, doors = 0;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) < 0)
+		return error_set(err, errno, "make the job's control socket");
+	b->control = control[0];
+	q->word = ASK_BIRTH;
+	q->id = b->id;
+	q->has_group = cgroup_birth(cg) >= 0;
+	q->has_network = network >= 0;
+	fds[count++] = control[1];
+	if (q->has_group)
+		fds[count++] = cgroup_birth(cg);
+	if (q->has_network)
+		fds[count++] = network;
+	rc = cgroup_doors(cg, fds + count, &doors, err);
+	if (rc == 0)
+		rc = talk_ask(l, q, fds, count + doors, err);
+	while (doors)
+		(void)close(fds[count + --doors]);
+	(void)close(control[1]);
+	return rc;
+}
+
+static unsigned waiting(const struct sandbox_launcher *l)
+{
+	unsigned count = 0;
+
+	for (const struct first *b = l->births; b; b = b->next)
+		count += b->cg != NULL;
+	return count;
+}
+
+/* Made ahead, and as this plan wants it. */
+static bool fits(const struct first *b, const struct plan *plan)
+{
+	const struct sandbox_spec *spec = plan->spec;
+
+	return b->cg && b->nested == (spec->profile == SANDBOX_NESTED) &&
+	       memcmp(&b->ids, &plan->ids, sizeof(b->ids)) == 0 && template_is(b->stamp) &&
+	       cgroup_serves(b->cg, spec->cgroup_parent, &spec->limits);
+}
+
+static bool may_wait(const struct plan *plan)
+{
+	const struct sandbox_spec *spec = plan->spec;
+
+	return template_serves(plan) && !spec->name && !spec->network_open && !init_fault.step;
+}
+
+/* Its groups may hold these limits already: they were the last job's. */
+static int prepare(struct first *b, const struct sandbox_limits *limits)
+{
+	int rc = 0;
+
+	if (memcmp(&b->limits, limits, sizeof(*limits)) != 0)
+		rc = cgroup_prepare(b->cg, limits, NULL);
+	b->limits = *limits;
+	return rc;
+}
+
+/* Has it anything to say before it has an order, it died. */
+static bool lives(const struct first *b)
+{
+	struct pollfd wait[] = {{.fd = b->control, .events = POLLIN},
+				{.fd = b->pidfd, .events = POLLIN}};
+
+	return poll(wait, 2, 0) == 0;
+}
+
+/* One that waits; NULL. The oldest gives way when none fits, and the dead do. */
+static struct first *take_ready(struct sandbox_launcher *l, const struct plan *plan)
+{
+	struct first *next, *oldest = NULL;
+
+	if (!may_wait(plan))
+		return NULL;
+	for (struct first *b = l->births; b; b = next) {
+		next = b->next;
+		if (!b->cg)
+			continue;
+		if (!lives(b))
+			first_free(l, first_take(l, b));
+		else if (fits(b, plan) && prepare(b, &plan->spec->limits) == 0)
+			return first_take(l, b);
+		else if (!oldest)
+			oldest = b;
+	}
+	if (oldest && waiting(l) >= l->ready_wanted)
+		first_free(l, first_take(l, oldest));
+	return NULL;
+}
+
+static struct first *bear(struct sandbox_launcher *l, const struct plan *plan, struct error *err)
+{
+	const struct sandbox_spec *spec = plan->spec;
+	struct resident_ask q = {.ids = plan->ids,
+				 .birth = plan->birth,
+				 .nested = spec->profile == SANDBOX_NESTED,
+				 .network = spec->network,
+				 .private_bytes = plan->private_bytes,
+				 .private_inodes = plan->private_inodes,
+				 .fault = init_fault};
+	struct first *b = first_new(l);
+	bool ahead = spec->network == SANDBOX_NETWORK_NONE && spec->network_open;
+
+	if (!b) {
+		(void)error_set(err, ENOMEM, "start a sandbox");
+		return NULL;
+	}
+	if (cgroup_new(plan, &b->cg, err) < 0 ||
+	    ask_birth(l, b, &q, b->cg, ahead ? spec->network_fd : -1, err) < 0) {
+		first_free(l, b);
+		return NULL;
+	}
+	return b;
+}
+
+/* A user's directory is found again by the launcher, who may make a mount of it. */
+static int detach(struct sandbox_launcher *l, struct source *s, struct error *err)
+{
+	struct resident_ask q = {.word = ASK_DETACH,
+				 .id = ++l->last_id,
+				 .writable = s->writable,
+				 .device = s->device,
+				 .inode = s->inode};
+	struct resident_answer a;
+	int fd = -1, rc;
+
+	if (s->fd < 0 || s->detached)
+		return 0;
+	(void)snprintf(q.path, sizeof(q.path), "%s", s->path);
+	rc = talk_ask(l, &q, &s->fd, 1, err);
+	if (rc == 0)
+		rc = talk_await(l, q.id, &a, &fd, err);
+	if (rc < 0)
+		return rc;
+	(void)close(s->fd);
+	s->fd = fd;
+	s->detached = true;
+	return 0;
+}
+
+static void remember(struct sandbox_launcher *l, const struct plan *plan)
+{
+	const char *parent = plan->spec->cgroup_parent;
+
+	if (!may_wait(plan))
+		return;
+	l->has_model = true;
+	l->nested = plan->spec->profile == SANDBOX_NESTED;
+	l->model_ids = plan->ids;
+	l->model = plan->spec->limits;
+	l->private_bytes = plan->private_bytes;
+	l->private_inodes = plan->private_inodes;
+	if (!parent || !l->parent || strcmp(parent, l->parent) != 0) {
+		free(l->parent);
+		l->parent = parent ? strdup(parent) : NULL;
+	}
+}
+
+int launcher_birth(struct sandbox_launcher *l, struct plan *plan, struct cgroup **cg,
+		   struct launched *out, struct error *err)
+{
+	struct first *b;
+	int rc;
+
+	if (l->owner != getpid() || l->user != geteuid())
+		return error_say(err, EPERM,
+				 "a launcher serves the process and the user that made it, not its "
+				 "forks");
+	talk_hear_all(l);
+	plan->birth = template_serves(plan) ? BIRTH_READY : BIRTH_PLAIN;
+	rc = plan->birth == BIRTH_READY ? detach(l, &plan->worktree, err) : 0;
+	if (rc < 0)
+		return rc;
+	remember(l, plan);
+	b = take_ready(l, plan);
+	if (!b)
+		b = bear(l, plan, err);
+	if (!b)
+		return err ? -err->code : -EIO;
+	out->control = give_fd(&b->control);
+	out->birth = b->id;
+	*cg = give(b->cg);
+	b->next = l->births;
+	l->births = b;
+	return 0;
+}
+
+void launcher_forget(struct sandbox_launcher *l, const struct launched *job)
+{
+	struct first *b = job->birth ? first_find(l, job->birth) : NULL;
+
+	if (b && b->answered)
+		first_free(l, first_take(l, b));
+	else if (b)
+		b->forgotten = true;
+}
+
+int launcher_await(struct sandbox_launcher *l, struct launched *out, struct error *err)
+{
+	struct first *b = first_find(l, out->birth);
+	int64_t until = clock_boot_ms() + ANSWER_MS;
+	int rc = 0;
+
+	while (rc == 0 && !b->answered) {
+		struct resident_answer a;
+		int fd;
+
+		rc = talk_hear(l, until, &a, &fd, err);
+		if (rc == 0)
+			talk_note(l, &a, fd);
+	}
+	if (rc < 0)
+		return rc; /* who is born after all is killed: launcher_forget() */
+	out->pidfd = give_fd(&b->pidfd);
+	rc = b->code ? error_set(err, b->code, "%s", b->text) : 0;
+	first_free(l, first_take(l, b));
+	return rc;
+}
+
+static int make_ready(struct sandbox_launcher *l)
+{
+	const struct sandbox_spec spec = {.limits = l->model, .cgroup_parent = l->parent};
+	const struct plan plan = {.spec = &spec};
+	struct resident_ask q = {.ids = l->model_ids,
+				 .birth = BIRTH_READY,
+				 .nested = l->nested,
+				 .private_bytes = l->private_bytes,
+				 .private_inodes = l->private_inodes};
+	struct first *b = first_new(l);
+	int rc = b ? cgroup_make(&plan, &b->cg, NULL) : -ENOMEM;
+
+	if (rc == 0) {
+		b->ids = l->model_ids;
+		b->nested = l->nested;
+		b->stamp = template_stamp();
+		rc = prepare(b, &l->model);
+	}
+	if (rc == 0)
+		rc = ask_birth(l, b, &q, b->cg, -1, NULL);
+	if (rc == 0)
+		first_add(l, b);
+	else if (b)
+		first_free(l, b);
+	return rc;
+}
+
+bool launcher_is_spent(const struct sandbox_launcher *l)
+{
+	return waiting(l) == 0;
+}
+
+void launcher_bury(struct sandbox_launcher *l, struct cgroup *cg)
+{
+	if (l->owner == getpid())
+		graves_add(&l->graves, cg);
+	else
+		cgroup_forget(cg);
+}
+
+void launcher_tend(struct sandbox_launcher *l)
+{
+	if (l->owner != getpid())
+		return;
+	talk_hear_all(l);
+	graves_tend(&l->graves);
+	/* What can't be made now is made when it is needed, and told then. */
+	for (unsigned n = waiting(l); l->has_model && n < l->ready_wanted; n++)
+		if (make_ready(l) < 0)
+			break;
+}
