@@ -67,9 +67,10 @@ static inline struct sandbox_launcher *job_launcher_new(unsigned ready)
 
 	if (folder)
 		(void)strcpy(folder, "/bin/cupel-sandbox");
-	if (sandbox_launcher_new(&options, &l, &err) < 0)
-		(void)fprintf(stderr, "%s\n", err.text);
-	return l;
+	if (sandbox_launcher_new(&options, &l, &err) == 0)
+		return l;
+	(void)fprintf(stderr, "%s\n", err.text);
+	exit(1); /* the same tests without one would pass */
 }
 
 /* `spec` with `sh -c script` as its command. */
@@ -99,8 +100,8 @@ static inline void job_run_as_user(struct sandbox_spec spec, const char *script,
 		if (setgroups(0, NULL) < 0 || setresgid(TEST_UID, TEST_UID, TEST_UID) < 0 ||
 		    setresuid(TEST_UID, TEST_UID, TEST_UID) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
 			_exit(1);
-		if (job_launcher && !(job_launcher = job_launcher_new(0)))
-			_exit(1);
+		if (job_launcher)
+			job_launcher = job_launcher_new(0);
 		job_run(spec, script, shared);
 		sandbox_launcher_free(job_launcher);
 		_exit(0);
