@@ -164,6 +164,9 @@ system: all ## the system tests
 hostile: all ## attacks on the sandbox
 	CUPEL_BIN=$(O)/bin tests/hostile/run
 
+vm: $(filter $(O)/unit/sandbox/%,$(UNIT)) $(O)/bin/cupel-sandbox ## the sandbox in guests with either version of control groups
+	@tests/vm/check $(O)
+
 # --- figures: programs tests/bench/bench_*.c and the driver that starts daemons ------------------
 BENCH := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/bench_*.c))
 $(BENCH): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(foreach f,runner dispatcher observer sandbox proto base,$(LIB_$(f)))
@@ -215,7 +218,7 @@ help:
 clean: ## remove build/
 	rm -rf build
 .PHONY: all unit-tests unit valgrind asan coverage coverage-sum fuzz-programs fuzz fuzz-build fuzz-run \
-	system hostile bench bench-programs format format-check print-layers layers lint lint-cppcheck check install help clean
+	system hostile vm bench bench-programs format format-check print-layers layers lint lint-cppcheck check install help clean
 
 # --- libcupel-sandbox: the sandbox for other C programs, static and shared, with a pkg-config file ---
 LIBSANDBOX := $(O)/lib/libcupel-sandbox
