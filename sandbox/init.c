@@ -116,12 +116,6 @@ static bool is_orphan(const struct plan *plan)
 	return recv(plan->control, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
 }
 
-static void default_handlers(void)
-{
-	for (int i = 1; i < _NSIG; i++)
-		(void)signal(i, SIG_DFL); /* refused for SIGKILL and SIGSTOP */
-}
-
 static int become_root(struct plan *plan)
 {
 	sigset_t blocked;
@@ -137,8 +131,9 @@ static int become_root(struct plan *plan)
 	/* A new identity forgets the signal of the caller's death: did that come in between? */
 	if (is_orphan(plan))
 		_exit(1);
-	default_handlers(); /* clone3 leaves what is ignored so, and the program would inherit it */
-	(void)umask(0);     /* the modes of what is made are meant */
+	sys_default_signals(); /* clone3 leaves what is ignored so, and the program would inherit it
+				*/
+	(void)umask(0);        /* the modes of what is made are meant */
 	(void)sigemptyset(&blocked);
 	(void)sigaddset(&blocked, SIGCHLD); /* is waited for */
 	(void)sigprocmask(SIG_SETMASK, &blocked, NULL);

@@ -31,8 +31,7 @@ static int execute(void *argument)
 	const char *const env[] = {NULL};
 	int null = open("/dev/null", O_RDWR);
 
-	for (int i = 1; i < _NSIG; i++)
-		(void)signal(i, SIG_DFL); /* refused for SIGKILL and SIGSTOP */
+	sys_default_signals();
 	for (int i = 0; i < RESIDENT_SOCKET; i++)
 		(void)dup2(null, i); /* it has nothing to say there */
 	if (dup2(s->socket, RESIDENT_SOCKET) < 0 || fcntl(RESIDENT_SOCKET, F_SETFD, 0) < 0 ||

@@ -43,6 +43,16 @@ static inline int sys_pidfd_send_signal(int pidfd, int signal)
 	return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
 }
 
+/* Every signal as a new process would have it; the library's own calls leave out two of its own. */
+static inline void sys_default_signals(void)
+{
+	static const unsigned long
+		usual[4]; /* the kernel's struct sigaction: handler, flags, restorer, mask */
+
+	for (int i = 1; i < _NSIG; i++) /* refused for SIGKILL and SIGSTOP */
+		(void)syscall(SYS_rt_sigaction, i, usual, NULL, 8UL);
+}
+
 static inline int sys_pivot_root(const char *to, const char *old)
 {
 	return (int)syscall(SYS_pivot_root, to, old);
