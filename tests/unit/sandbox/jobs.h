@@ -4,6 +4,7 @@
 #include "base/buffer.h"
 #include "sandbox/sandbox.h"
 
+#include <ftw.h>
 #include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,13 +26,16 @@ static inline void job_groups_init(const char *test)
 	(void)snprintf(job_groups, sizeof(job_groups), "%s-%d", test, (int)getpid());
 }
 
+static inline int job_group_seen(const char *path, const struct stat *st, int type,
+				 struct FTW *where)
+{
+	(void)st;
+	return type == FTW_D && strcmp(path + where->base, job_groups) == 0;
+}
+
 static inline bool job_groups_are_left(void)
 {
-	char command[256];
-
-	(void)snprintf(command, sizeof(command),
-		       "find /sys/fs/cgroup -name %s 2>/dev/null | grep -q .", job_groups);
-	return system(command) == 0;
+	return nftw("/sys/fs/cgroup", job_group_seen, 16, FTW_PHYS) == 1;
 }
 
 struct job {

@@ -14,13 +14,10 @@
 #include "sandbox/cgroup_place.h"
 #include "tests/unit/sandbox/jobs.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-
-#define NAME "cupel-test-limits"
 
 /* For jobs that wait in vain for it to be over. */
 #define LONG_MS  120000
@@ -78,7 +75,7 @@ static struct sandbox *start(struct sandbox_limits limits, const char *script)
 {
 	const char *const argv[] = {"sh", "-c", script, NULL};
 	struct sandbox_spec spec = {.argv = argv,
-				    .name = NAME,
+				    .name = job_groups,
 				    .worktree = worktree,
 				    .limits = limits,
 				    .launcher = job_launcher,
@@ -136,26 +133,6 @@ static uint64_t cpu_ms(struct sandbox *s)
 
 	sandbox_usage(s, &usage);
 	return usage.cpu_user_ms + usage.cpu_system_ms;
-}
-
-/* Groups below the places of this process whose name says that this test made them. */
-static unsigned groups_left(void)
-{
-	const struct places *places = places_get();
-	unsigned count = 0;
-
-	for (size_t i = 0; i < places->count; i++) {
-		char path[PATH_MAX + 32];
-		DIR *dir;
-
-		(void)snprintf(path, sizeof(path), "%s/cupel", places->place[i].path);
-		dir = opendir(path);
-		for (const struct dirent *e; dir && (e = readdir(dir));)
-			count += strcmp(e->d_name, NAME) == 0;
-		if (dir)
-			(void)closedir(dir);
-	}
-	return count;
 }
 
 /* --- limits from the start ------------------------------------------------------------------ */
@@ -239,7 +216,7 @@ static void all_limits_hold_together(void **state)
 		     "echo here; cat /proc/self/cgroup"));
 	assert_verdict(&job, SANDBOX_PASSED);
 	assert_says(&job, "here\n");
-	assert_null(strstr(job.output, NAME)); /* nor does it learn where it is */
+	assert_null(strstr(job.output, job_groups)); /* nor does it learn where it is */
 }
 
 /* Each limit alone: it can be held here, or the job doesn't run. */
@@ -333,7 +310,7 @@ static void a_frozen_job_can_be_freed(void **state)
 	NEEDS(SANDBOX_CAN_FREEZE);
 	s = start_frozen((struct sandbox_limits){0}, "sleep 120 & sleep 120");
 	sandbox_free(s);
-	assert_int_equal(groups_left(), 0);
+	assert_false(job_groups_are_left());
 }
 
 /* --- limits that change --------------------------------------------------------------------- */
@@ -403,7 +380,7 @@ static void a_fork_bomb_is_gone_with_its_job(void **state)
 	finish(start((struct sandbox_limits){.tasks = 50, .wall_ms = 500},
 		     "perl -e 'fork while 1'"));
 	assert_verdict(&job, SANDBOX_TIMED_OUT);
-	assert_int_equal(groups_left(), 0);
+	assert_false(job_groups_are_left());
 }
 
 static void what_a_dead_caller_left_can_be_removed(void **state)
@@ -417,16 +394,16 @@ static void what_a_dead_caller_left_can_be_removed(void **state)
 	pid = fork();
 	if (pid == 0) {
 		const char *const argv[] = {"sleep", "120", NULL};
-		struct sandbox_spec spec = {.argv = argv, .name = NAME};
+		struct sandbox_spec spec = {.argv = argv, .name = job_groups};
 		struct sandbox *s;
 
 		_exit(sandbox_start(&spec, &s, NULL) < 0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-	assert_int_not_equal(groups_left(), 0);
-	assert_int_equal(sandbox_remove(NULL, NAME, NULL), 0);
-	assert_int_equal(groups_left(), 0);
+	assert_true(job_groups_are_left());
+	assert_int_equal(sandbox_remove(NULL, job_groups, NULL), 0);
+	assert_false(job_groups_are_left());
 }
 
 static bool asked(int argc, char **argv, const char *part)
@@ -461,6 +438,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest refusals[] = {cmocka_unit_test(what_cannot_be_held_is_refused)};
 	int failed = 0;
 
+	job_groups_init("test-limits");
 	if (make_worktree() < 0) {
 		perror(worktree);
 		return 1;
