@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -15,6 +16,8 @@
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 
+#define LOCK_TRIES       50
+#define LOCK_PAUSE_MS    10
 #define DISK_LOW_PERCENT 5
 #define STOP_PATIENCE    10 /* s, for jobs to end and results to be acknowledged */
 #define SOFTWARE         "cupel-runner " CUPEL_VERSION
@@ -232,6 +235,19 @@ static int open_work(struct runner *r, struct error *err)
 	return r->work < 0 ? r->work : 0;
 }
 
+/* A supervisor that was just forked when its runner was killed holds the lock for a moment still.
+ */
+static int lock_state(int state)
+{
+	int fd = fd_lock(state, "lock");
+
+	for (int tries = 0; fd == -EWOULDBLOCK && tries < LOCK_TRIES; tries++) {
+		(void)poll(NULL, 0, LOCK_PAUSE_MS);
+		fd = fd_lock(state, "lock");
+	}
+	return fd;
+}
+
 static int open_state(struct runner *r, struct error *err)
 {
 	const char *path = r->options.state;
@@ -241,7 +257,7 @@ static int open_state(struct runner *r, struct error *err)
 	r->state = fd_make_path(path, 0700, err);
 	if (r->state < 0)
 		return r->state;
-	r->lock = fd_lock(r->state, "lock");
+	r->lock = lock_state(r->state);
 	if (r->lock == -EWOULDBLOCK)
 		return error_say(
 			err, EBUSY,
