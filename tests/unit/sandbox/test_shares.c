@@ -403,7 +403,7 @@ static void who_waits_for_a_processor_is_told(void **state)
 
 	(void)state;
 	NEEDS_CPUSET();
-	job_run((struct sandbox_spec){.limits = {.wall_ms = 500, .cpuset = "0"}},
+	job_run((struct sandbox_spec){.limits = {.wall_ms = 2000, .cpuset = "0"}},
 		"(while :; do :; done) & (while :; do :; done) & while :; do :; done", &job);
 	assert_verdict(&job, SANDBOX_TIMED_OUT);
 	SKIP_UNLESS(u->measured & SANDBOX_MEASURED_PRESSURE, "the kernel tells of no pressure");
