@@ -65,16 +65,19 @@ static void cancel_timers(struct attempt *a)
 	timers_cancel(a->dispatcher->timers, &a->idle);
 }
 
-static void free_slot(struct attempt *a)
+static void leave_books(struct attempt *a)
 {
-	struct dispatcher *d = a->dispatcher;
-
-	if (a->released)
-		return;
 	a->released = true;
 	--*books(a);
-	runner_update(&d->runners, a->runner);
-	queue_reopen(&d->queue, a->runner, false);
+	runner_update(&a->dispatcher->runners, a->runner);
+}
+
+static void free_slot(struct attempt *a)
+{
+	if (a->released)
+		return;
+	leave_books(a);
+	queue_reopen(&a->dispatcher->queue, a->runner, false);
 }
 
 void attempt_free(struct attempt *a)
@@ -92,6 +95,12 @@ void attempt_free(struct attempt *a)
 		cupel__usage__free_unpacked(a->usage, NULL);
 	free(a->name);
 	free(a);
+}
+
+void attempt_declined(struct attempt *a)
+{
+	if (!a->released)
+		leave_books(a);
 }
 
 void attempt_released(struct attempt *a)

@@ -107,6 +107,10 @@ struct attempt *attempt_find(struct dispatcher *d, uint64_t job, uint32_t epoch)
 void attempt_free(struct attempt *a);
 /* Its slot is free; it goes once it is over, too. */
 void attempt_released(struct attempt *a);
+
+/* It takes no slot, and never did: the runner has no more room than before, and isn't asked again
+ * for what it had none for. */
+void attempt_declined(struct attempt *a);
 void attempt_renew(struct attempt *a);
 /* Sets the deadlines of its state, from now, or from when it began (clock_wall_ms()) if that is
  * known. */

@@ -222,7 +222,7 @@ void on_decline(struct session *s, ProtobufCMessage **m)
 
 	if (!a || a->over || a->state != CUPEL__STATE__STATE_ASSIGNED)
 		return;
-	attempt_released(a); /* it takes no slot; its end lets go of it */
+	attempt_declined(a); /* its end lets go of it */
 	if (!life_end(a, CUPEL__VERDICT__VERDICT_DECLINED, false, NULL, "%s declined: %s",
 		      s->runner->name, decline->reason))
 		return;

@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A commit or a tag. */
+#define OBJECT_MAX ((size_t)64 << 20)
+#define TAGS_MAX   16 /* one behind the other */
+
 struct gitdir {
 	git_repository *repo;
 	char *path;
@@ -241,18 +245,47 @@ static const git_oid *theirs(const struct oid *id)
 	return (const git_oid *)id;
 }
 
+/* An object that was packed to little may be without end: its head tells, before it is unpacked. */
+static int measure(git_odb *odb, const git_oid *id, git_object_t *type)
+{
+	size_t length;
+	int rc = git_odb_read_header(&length, type, odb, id);
+
+	return rc == 0 && length > OBJECT_MAX ? GIT_EUSER : rc;
+}
+
+/* Follows tags to their commit. */
+static int peel(git_repository *repo, git_odb *odb, git_oid *id)
+{
+	for (int depth = 0; depth < TAGS_MAX; depth++) {
+		git_tag *tag = NULL;
+		git_object_t type;
+		int rc = measure(odb, id, &type);
+
+		if (rc < 0 || type == GIT_OBJECT_COMMIT)
+			return rc;
+		if (type != GIT_OBJECT_TAG)
+			break;
+		rc = git_tag_lookup(&tag, repo, id);
+		if (rc < 0)
+			return rc;
+		*id = *git_tag_target_id(tag);
+		git_tag_free(tag);
+	}
+	return GIT_EPEEL;
+}
+
 int gitdir_commit(const struct gitdir *g, const struct oid *id, struct oid *out)
 {
-	git_object *object = NULL, *commit = NULL;
-	int rc = git_object_lookup(&object, g->repo, theirs(id), GIT_OBJECT_ANY);
+	git_odb *odb = NULL;
+	git_oid at = *theirs(id);
+	int rc = git_repository_odb(&odb, g->repo);
 
-	if (rc < 0)
-		return -ENOENT;
-	rc = git_object_peel(&commit, object, GIT_OBJECT_COMMIT);
 	if (rc == 0)
-		memcpy(out->bytes, git_object_id(commit)->id, OID_SIZE);
-	git_object_free(object);
-	git_object_free(commit);
+		rc = peel(g->repo, odb, &at);
+	if (rc == 0)
+		memcpy(out->bytes, at.id, OID_SIZE);
+	git_odb_free(odb);
 	return rc == 0 ? 0 : rc == GIT_ENOTFOUND ? -ENOENT : -EINVAL;
 }
 

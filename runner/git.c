@@ -8,6 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A commit, a tag or a tree: the largest of real repositories have a tenth of it. */
+#define OBJECT_MAX ((size_t)64 << 20)
+#define TAGS_MAX   16 /* one behind the other */
+
 struct git {
 	git_repository *repo;
 	char *path;
@@ -146,26 +150,60 @@ static bool is_hex(const char *text, size_t min)
 	       strspn(text, "0123456789abcdefABCDEF") == length;
 }
 
-static int lookup(git_repository *repo, const char *revision, git_object **out)
+/* What a revision names, at first sight: a tag perhaps. */
+static int find_id(git_repository *repo, git_odb *odb, const char *revision, git_oid *out)
 {
-	size_t length = strlen(revision);
-	git_oid id;
+	git_oid prefix;
 
-	if (is_hex(revision, GIT_OID_HEXSZ)) {
-		int rc = git_oid_fromstr(&id, revision);
-
-		return rc < 0 ? rc : git_object_lookup(out, repo, &id, GIT_OBJECT_ANY);
-	}
-	if (find_ref(repo, revision, &id) == 0)
-		return git_object_lookup(out, repo, &id, GIT_OBJECT_ANY);
+	if (is_hex(revision, GIT_OID_HEXSZ))
+		return git_oid_fromstr(out, revision);
+	if (find_ref(repo, revision, out) == 0)
+		return 0;
 	if (is_hex(revision, GIT_OID_MINPREFIXLEN)) {
-		int rc = git_oid_fromstrn(&id, revision, length);
+		size_t length = strlen(revision);
+		int rc = git_oid_fromstrn(&prefix, revision, length);
 
-		return rc < 0 ? rc
-			      : git_object_lookup_prefix(out, repo, &id, length, GIT_OBJECT_ANY);
+		return rc < 0 ? rc : git_odb_exists_prefix(out, odb, &prefix, length);
 	}
 	git_error_set_str(GIT_ERROR_REFERENCE, "no branch or tag has this name");
 	return GIT_ENOTFOUND;
+}
+
+/* An object that was packed to little may be without end: its head tells, before it is unpacked. */
+static int measure(git_odb *odb, const git_oid *id, size_t max, git_object_t *type)
+{
+	size_t length;
+	int rc = git_odb_read_header(&length, type, odb, id);
+
+	if (rc == 0 && length > max) {
+		git_error_set_str(GIT_ERROR_OBJECT, "the object is too large");
+		rc = GIT_ERROR;
+	}
+	return rc;
+}
+
+/* Follows tags to their commit. */
+static int peel(git_repository *repo, git_odb *odb, git_oid id, git_commit **out)
+{
+	for (int depth = 0; depth < TAGS_MAX; depth++) {
+		git_tag *tag = NULL;
+		git_object_t type;
+		int rc = measure(odb, &id, OBJECT_MAX, &type);
+
+		if (rc < 0)
+			return rc;
+		if (type == GIT_OBJECT_COMMIT)
+			return git_commit_lookup(out, repo, &id);
+		if (type != GIT_OBJECT_TAG)
+			break;
+		rc = git_tag_lookup(&tag, repo, &id);
+		if (rc < 0)
+			return rc;
+		id = *git_tag_target_id(tag);
+		git_tag_free(tag);
+	}
+	git_error_set_str(GIT_ERROR_OBJECT, "it is no commit");
+	return GIT_EPEEL;
 }
 
 /* One line for people: what isn't printable becomes '?'. Bytes from 0x80 stay when they are UTF-8.
@@ -229,20 +267,24 @@ static void describe(git_commit *commit, struct git_commit *out)
 
 int git_resolve(struct git *g, const char *revision, struct git_commit *out, struct error *err)
 {
-	git_object *object = NULL, *commit = NULL;
+	git_commit *commit = NULL;
+	git_odb *odb = NULL;
+	git_oid id;
 	int rc = check_revision(revision, err);
 
 	if (rc < 0)
 		return rc;
-	rc = lookup(g->repo, revision, &object);
+	rc = git_repository_odb(&odb, g->repo);
 	if (rc == 0)
-		rc = git_object_peel(&commit, object, GIT_OBJECT_COMMIT);
+		rc = find_id(g->repo, odb, revision, &id);
+	if (rc == 0)
+		rc = peel(g->repo, odb, id, &commit);
 	if (rc < 0)
 		rc = git_fail(err, rc, "find '%.100s' in %s", revision, g->path);
 	else
-		describe((git_commit *)commit, out);
-	git_object_free(object);
-	git_object_free(commit);
+		describe(commit, out);
+	git_commit_free(commit);
+	git_odb_free(odb);
 	return rc;
 }
 
@@ -264,11 +306,18 @@ static enum git_kind kind_of(git_filemode_t mode)
 
 static int tree_open(struct git *g, const char *id, git_tree **out, struct error *err)
 {
+	git_odb *odb = NULL;
+	git_object_t type;
 	git_oid oid;
 	int rc = git_oid_fromstr(&oid, id);
 
 	if (rc == 0)
+		rc = git_repository_odb(&odb, g->repo);
+	if (rc == 0)
+		rc = measure(odb, &oid, OBJECT_MAX, &type);
+	if (rc == 0)
 		rc = git_tree_lookup(out, g->repo, &oid);
+	git_odb_free(odb);
 	return rc < 0 ? git_fail(err, rc, "read tree %s of %s", id, g->path) : 0;
 }
 
@@ -298,18 +347,22 @@ int git_file(struct git *g, const char *id, size_t max,
 {
 	git_odb *odb = NULL;
 	git_odb_object *object = NULL;
+	git_object_t type = GIT_OBJECT_INVALID;
+	size_t length = 0;
 	git_oid oid;
 	int rc = git_oid_fromstr(&oid, id);
 
 	if (rc == 0)
 		rc = git_repository_odb(&odb, g->repo);
 	if (rc == 0)
+		rc = git_odb_read_header(&length, &type, odb, &oid);
+	if (rc == 0 && length <= max)
 		rc = git_odb_read(&object, odb, &oid);
 	if (rc < 0)
 		rc = git_fail(err, rc, "read file %s of %s", id, g->path);
-	else if (git_odb_object_type(object) != GIT_OBJECT_BLOB)
+	else if (type != GIT_OBJECT_BLOB)
 		rc = error_say(err, EIO, "read file %s of %s: the object is no file", id, g->path);
-	else if (git_odb_object_size(object) > max)
+	else if (length > max)
 		rc = error_say(err, EFBIG, "read file %s of %s: more than %zu bytes", id, g->path,
 			       max);
 	else

@@ -12,7 +12,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#define BLOB_MAX        ((size_t)2 << 30) /* of one file: it is held in memory */
+#define BLOB_MAX        ((size_t)512 << 20) /* of one file: it is held in memory */
 #define REMOVE_DEADLINE 5000              /* ms */
 
 struct writer {

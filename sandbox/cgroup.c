@@ -340,8 +340,9 @@ int cgroup_new(const struct plan *plan, struct cgroup **out, struct error *err)
 	owned(cgroup) *cg = NULL;
 	int rc = cgroup_make(plan, &cg, err);
 
-	if (rc == 0)
-		rc = cgroup_prepare(cg, &plan->spec->limits, err);
+	if (rc < 0 || !cg)
+		return rc;
+	rc = cgroup_prepare(cg, &plan->spec->limits, err);
 	if (rc == 0)
 		*out = give(cg);
 	return rc;

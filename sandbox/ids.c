@@ -179,6 +179,22 @@ int ids_choose(const struct sandbox_spec *spec, struct ids *out, struct error *e
 	return 0;
 }
 
+static bool same_map(const struct id_map *a, const struct id_map *b)
+{
+	bool same = a->count == b->count;
+
+	for (size_t i = 0; same && i < a->count; i++)
+		same = a->range[i].inside == b->range[i].inside &&
+		       a->range[i].outside == b->range[i].outside &&
+		       a->range[i].count == b->range[i].count;
+	return same;
+}
+
+bool ids_same(const struct ids *a, const struct ids *b)
+{
+	return same_map(&a->uids, &b->uids) && same_map(&a->gids, &b->gids);
+}
+
 static int write_proc(pid_t pid, const char *file, const char *text, struct error *err)
 {
 	char path[64];

@@ -34,6 +34,9 @@ int ids_choose(const struct sandbox_spec *spec, struct ids *out, struct error *e
  * the job's processes are then his on the host. -EPERM: never root's ids. */
 int ids_adopt(struct ids *ids, uid_t uid, gid_t gid);
 
+/* They stand behind the same ids inside. */
+bool ids_same(const struct ids *a, const struct ids *b);
+
 /* Writes both maps of process `pid`. */
 int ids_write(const struct ids *ids, pid_t pid, struct error *err);
 

@@ -107,7 +107,7 @@ static int set_up(struct sandbox_launcher *l, unsigned networks, struct error *e
 {
 	struct resident_ask q = {
 		.word = ASK_SETUP, .id = ++l->last_id, .ids = l->ids, .networks = networks};
-	struct resident_answer a;
+	struct resident_answer a = {0};
 	int fd, rc = talk_ask(l, &q, NULL, 0, err);
 
 	if (rc == 0)

@@ -53,7 +53,7 @@ static bool fits(const struct first *b, const struct plan *plan)
 	const struct sandbox_spec *spec = plan->spec;
 
 	return b->cg && b->nested == (spec->profile == SANDBOX_NESTED) &&
-	       memcmp(&b->ids, &plan->ids, sizeof(b->ids)) == 0 && template_is(b->stamp) &&
+	       ids_same(&b->ids, &plan->ids) && template_is(b->stamp) &&
 	       cgroup_serves(b->cg, spec->cgroup_parent, &spec->limits);
 }
 

@@ -154,17 +154,18 @@ static void *at(struct head *head, size_t offset)
 /* Turns the offsets of a table into pointers, where they stand. */
 static char **strings(struct head *head, size_t offset)
 {
-	size_t *table = at(head, offset);
-	char **list = at(head, offset);
+	size_t *table = (size_t *)(void *)((char *)head + offset);
+	char **list = (char **)(void *)table;
 
 	for (size_t i = 0; table[i]; i++)
-		list[i] = at(head, table[i]);
+		list[i] = (char *)head + table[i];
 	return list;
 }
 
 static void point(struct head *head)
 {
 	struct plan *plan = &head->plan;
+	struct source *binds = (struct source *)(void *)((char *)head + head->binds);
 
 	head->filter.loud.filter = at(head, head->loud);
 	head->filter.quiet.filter = at(head, head->quiet);
@@ -178,10 +179,10 @@ static void point(struct head *head)
 	plan->worktree.path = at(head, head->worktree);
 	plan->worktree.target = SANDBOX_WORKTREE;
 	plan->system.path = at(head, head->system);
-	plan->binds = at(head, head->binds);
+	plan->binds = binds;
 	for (size_t i = 0; i < plan->bind_count; i++) {
-		plan->binds[i].target = at(head, (size_t)plan->binds[i].target);
-		plan->binds[i].path = at(head, (size_t)plan->binds[i].path);
+		binds[i].target = at(head, (size_t)binds[i].target);
+		binds[i].path = at(head, (size_t)binds[i].path);
 	}
 }
 

@@ -243,8 +243,8 @@ static void give_birth(struct resident *r, const struct resident_ask *q, const i
 		rc = renew_ready_root(r, &ids, &a);
 	}
 	if (rc == 0)
-		rc = start(r, q, &f, &a, &pidfd);
-	answer(r, &a, pidfd); /* where it failed, too: he waits for the end */
+		(void)start(r, q, &f, &a, &pidfd); /* the answer tells */
+	answer(r, &a, pidfd);                      /* where it failed, too: he waits for the end */
 }
 
 static void detach(struct resident *r, const struct resident_ask *q, int fd)
