@@ -280,6 +280,7 @@ static void runner_hello(struct peer *p, const char *name, uint8_t life, unsigne
 
 	memset(incarnation, life, sizeof(incarnation));
 	capacity.slots = slots;
+	capacity.memory = (uint64_t)1 << 30;
 	info.capacity = &capacity;
 	info.incarnation.data = incarnation;
 	info.incarnation.len = sizeof(incarnation);
@@ -389,6 +390,7 @@ struct job_wish {
 	const char *name;
 	const char *needs;
 	const char *retry; /* a verdict that is retried once */
+	uint64_t memory;
 };
 
 static void send_plan(struct peer *p, uint64_t job, uint32_t epoch, const struct job_wish *wishes,
@@ -398,10 +400,14 @@ static void send_plan(struct peer *p, uint64_t job, uint32_t epoch, const struct
 	Cupel__Plan m = CUPEL__PLAN__INIT;
 	Cupel__JobSpec spec[8], *list[8];
 	Cupel__JobSpec__RetryEntry retry[8], *retries[8];
+	Cupel__Limits limits[8];
 	char *needs[8];
 
 	for (size_t i = 0; i < count; i++) {
 		cupel__job_spec__init(&spec[i]);
+		cupel__limits__init(&limits[i]);
+		limits[i].memory = wishes[i].memory;
+		spec[i].limits = &limits[i];
 		cupel__job_spec__retry_entry__init(&retry[i]);
 		spec[i].name = (char *)wishes[i].name;
 		spec[i].run = (char *)"true";

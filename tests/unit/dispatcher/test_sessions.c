@@ -576,6 +576,45 @@ static void a_refusal_goes_to_another_and_is_told(void **state)
 	assert_int_equal(wait_run(c, run)->verdict, VERDICT(PASSED));
 }
 
+static Cupel__Attempt assigned(struct peer *r)
+{
+	const Cupel__Assign *assign = peer_wait(r, FRAME_ASSIGN);
+
+	return attempt_of(assign->attempt->job, assign->attempt->epoch);
+}
+
+static void decline(struct peer *r, Cupel__Attempt which)
+{
+	Cupel__Decline m = CUPEL__DECLINE__INIT;
+
+	m.attempt = &which;
+	m.reason = (char *)"memory is short";
+	peer_send(r, FRAME_DECLINE, &m.base);
+}
+
+/* A runner that had no room for one has none for the other's sake. */
+static void two_that_are_declined_are_not_asked_for_in_turn(void **state)
+{
+	const struct job_wish wishes[] = {{.name = "little", .memory = 1 << 20},
+					  {.name = "much", .memory = 2 << 20}};
+	owned(peer) *c = client(ROLE(SUBMITTER));
+	owned(peer) *r = runner("box", 1, 2);
+	uint64_t run = submit(c);
+	const Cupel__Run *shown;
+	Cupel__Attempt first, second;
+
+	(void)state;
+	plan(r, wishes, 2);
+	first = assigned(r);
+	second = assigned(r);
+	decline(r, first);
+	decline(r, second);
+	settle(r); /* both are done with */
+	shown = get(c, run);
+	assert_int_equal(job_named(shown, "little")->n_attempts, 1);
+	assert_int_equal(job_named(shown, "much")->n_attempts, 1);
+}
+
 static void failures_are_retried_when_the_job_file_says_so(void **state)
 {
 	const struct job_wish wish = {.name = "test", .retry = "failed"};
@@ -939,6 +978,7 @@ int main(void)
 		test_limits(preparing_for_too_long_goes_elsewhere),
 		test_accept(who_never_accepts_is_asked_three_times_in_all),
 		test(a_refusal_goes_to_another_and_is_told),
+		test(two_that_are_declined_are_not_asked_for_in_turn),
 		test(failures_are_retried_when_the_job_file_says_so),
 		test(cancelling_ends_everything_at_once),
 		test(a_retry_takes_what_failed_and_what_was_skipped_for_it),

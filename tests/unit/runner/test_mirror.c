@@ -20,6 +20,7 @@
 #include <netinet/in.h>
 
 #include <cmocka.h>
+#include <sys/resource.h>
 
 /* libgit2 1.5 never frees what PCRE2 needed to match the keys of a repository's settings. */
 const char *__lsan_default_suppressions(void);
@@ -135,6 +136,31 @@ static void what_is_not_there_is_told(void **state)
 	(void)lab_run(lab, "mkdir plain");
 	assert_int_equal(find_local(lab, "plain", "main", &commit, &err), -ENOENT);
 	assert_says(&err, "there is no git repository");
+}
+
+static long peak_kilobytes(void)
+{
+	struct rusage usage;
+
+	assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+	return usage.ru_maxrss;
+}
+
+/* A gigabyte of nothing is a megabyte of objects. */
+static void what_is_too_large_is_told_before_it_is_unpacked(void **state)
+{
+	struct lab *lab = *state;
+	struct git_commit commit;
+	struct error err = {0};
+	long before = peak_kilobytes();
+
+	(void)lab_run(
+		lab,
+		"git init -q huge; cd huge; git -c core.bigFileThreshold=1m tag huge "
+		"$(head -c 400M /dev/zero | git -c core.bigFileThreshold=1m hash-object -w --stdin)");
+	assert_true(find_local(lab, "huge", "huge", &commit, &err) < 0);
+	assert_says(&err, "too large");
+	assert_true(peak_kilobytes() - before < 100 << 10);
 }
 
 static void a_repository_of_sha256_names_is_refused_with_the_remedy(void **state)
@@ -395,6 +421,7 @@ int main(void)
 		TEST(every_kind_of_revision_finds_the_commit),
 		TEST(what_is_no_name_is_refused),
 		TEST(what_is_not_there_is_told),
+		TEST(what_is_too_large_is_told_before_it_is_unpacked),
 		TEST(a_repository_of_sha256_names_is_refused_with_the_remedy),
 		TEST(a_working_directory_is_a_repository_too),
 		TEST(only_known_kinds_of_repositories_are_taken),
