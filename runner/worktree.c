@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 
 #define BLOB_MAX        ((size_t)512 << 20) /* of one file: it is held in memory */
-#define REMOVE_DEADLINE 5000              /* ms */
+#define REMOVE_DEADLINE 5000                /* ms */
 
 struct writer {
 	struct git *git;
