@@ -267,27 +267,49 @@ static struct sandbox *start_frozen(struct sandbox_limits limits, const char *sc
 	return s;
 }
 
+/* Until it has used so much, in time. */
+static void wait_for_use(struct sandbox *s, uint64_t ms)
+{
+	int64_t end = clock_boot_ms() + SOON_MS;
+
+	while (cpu_ms(s) < ms) {
+		if (clock_boot_ms() > end)
+			fail_msg("it has used %d ms of %d", (int)cpu_ms(s), (int)ms);
+		wait_ms(s, 20);
+	}
+}
+
+/* Until it uses no more: the last process takes a moment to come to a stand. What it has used. */
+static uint64_t wait_for_stand(struct sandbox *s)
+{
+	int64_t end = clock_boot_ms() + SOON_MS;
+	uint64_t before, after = cpu_ms(s);
+
+	do {
+		if (clock_boot_ms() > end)
+			fail_msg("it doesn't stand still, and has used %d ms", (int)after);
+		before = after;
+		wait_ms(s, 100);
+		after = cpu_ms(s);
+	} while (after != before);
+	return after;
+}
+
 static void a_frozen_job_uses_no_processor(void **state)
 {
-	uint64_t before, stopped;
 	struct sandbox *s;
+	uint64_t used;
 
 	(void)state;
 	NEEDS(SANDBOX_CAN_FREEZE | SANDBOX_CAN_CPU_TIME);
 	s = start((struct sandbox_limits){0}, "(" BUSY ") & " BUSY);
-	while (cpu_ms(s) < 50)
-		wait_ms(s, 20);
+	wait_for_use(s, 50);
 	assert_int_equal(sandbox_freeze(s, true, NULL), 0);
-	do { /* the last one comes to a stand */
-		before = cpu_ms(s);
-		wait_ms(s, 100);
-		stopped = cpu_ms(s);
-	} while (stopped != before);
+	used = wait_for_stand(s);
 	wait_ms(s, 300);
-	assert_int_equal(cpu_ms(s), stopped);
+	assert_int_equal(cpu_ms(s), used);
 	assert_int_equal(sandbox_freeze(s, false, NULL), 0);
-	while (cpu_ms(s) < stopped + 50)
-		wait_ms(s, 20);
+	wait_for_use(s, used + 50);
 	sandbox_kill(s, "enough");
 	finish(s);
 	assert_verdict(&job, SANDBOX_CANCELLED);
