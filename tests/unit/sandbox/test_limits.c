@@ -94,10 +94,14 @@ static struct sandbox *start(struct sandbox_limits limits, const char *script)
 
 static void finish(struct sandbox *s)
 {
+	int64_t end = clock_boot_ms() + LONG_MS + SOON_MS;
+
 	while (sandbox_step(s, NULL) != 1) {
 		struct pollfd wait = {.fd = sandbox_fd(s), .events = POLLIN};
 
 		(void)poll(&wait, 1, 1000);
+		if (clock_boot_ms() > end)
+			fail_msg("it doesn't end");
 	}
 	sandbox_outcome(s, &job.outcome);
 	sandbox_free(s);
