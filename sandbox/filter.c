@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -12,7 +13,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,12 +34,22 @@
 
 #define NEVER 3 /* no profile allows it */
 
+#define CONDITIONS_MAX 5
+
+/* On the low half of an argument: where one matters here, the kernel looks at that half alone. */
+struct condition {
+	enum { ALWAYS, HAS_ANY_OF, IS, IS_NOT } is;
+	unsigned argument;
+	uint32_t value;
+};
+
 struct rule {
 	const char *name;
 	int code;
 	int from; /* the first profile that allows it */
 	const char *hint;
 	int number; /* for calls that libseccomp 2.5.4 has no name for; else 0 */
+	struct condition when[CONDITIONS_MAX]; /* all hold; none: always */
 };
 
 static const char nested[] = "profile: nested (--profile nested) allows it";
@@ -112,35 +125,92 @@ static const struct rule rules[] = {
 	{"move_pages", EPERM, NEVER, surface, 0},
 };
 
-#define RULES (sizeof(rules) / sizeof(rules[0]))
+#define NAMESPACES                                                                                 \
+	(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | \
+	 CLONE_NEWCGROUP)
+#define NEWTIME 0x80 /* in clone() part of the signal */
+
+/* gdb and the sanitizers need ADDR_NO_RANDOMIZE, old build tools PER_LINUX32 and UNAME26. */
+#define PERSONALITIES (PER_LINUX32 | UNAME26 | ADDR_NO_RANDOMIZE)
+#define QUERY         0xffffffff
+
+static const char families[] =
+	"profile: ci (--profile ci) allows netlink; unix, inet and inet6 are allowed always, other "
+	"families by no option";
+static const char typing[] = "it would type into a terminal; no option allows it";
 
 /* Calls that are denied by their arguments only. */
 static const struct rule conditional[] = {
-	{"clone", EPERM, SANDBOX_NESTED, nested, 0},
-	{"unshare", EPERM, SANDBOX_NESTED, nested, 0},
-	{"seccomp", EPERM, SANDBOX_NESTED, nested, 0},
-	{"socket", EAFNOSUPPORT, NEVER,
-	 "profile: ci (--profile ci) allows netlink; unix, inet and inet6 are allowed always, other families "
-	 "by no option",
-	 0},
-	{"ioctl", EPERM, NEVER, "it would type into a terminal; no option allows it", 0},
-	{"personality", EPERM, NEVER, "only ADDR_NO_RANDOMIZE and the native layouts are allowed",
-	 0},
-	{"chmod", EPERM, NEVER, NULL, 0},
-	{"fchmod", EPERM, NEVER, NULL, 0},
-	{"fchmodat", EPERM, NEVER, NULL, 0},
-	{"fchmodat2", EPERM, NEVER, NULL, 452},
-	{"open", EPERM, NEVER, NULL, 0},
-	{"openat", EPERM, NEVER, NULL, 0},
-	{"creat", EPERM, NEVER, NULL, 0},
-	{"mknod", EPERM, NEVER, NULL, 0},
-	{"mknodat", EPERM, NEVER, NULL, 0},
-	{"openat2", ENOSYS, NEVER, NULL, 0},
+	{"clone", EPERM, SANDBOX_NESTED, nested, 0, {{HAS_ANY_OF, 0, NAMESPACES}}},
+	{"unshare", EPERM, SANDBOX_NESTED, nested, 0, {{HAS_ANY_OF, 0, NAMESPACES | NEWTIME}}},
+	{"seccomp",
+	 EPERM,
+	 SANDBOX_NESTED,
+	 nested,
+	 0,
+	 {{HAS_ANY_OF, 1, SECCOMP_FILTER_FLAG_NEW_LISTENER}}},
+	{"socket",
+	 EAFNOSUPPORT,
+	 NEVER,
+	 families,
+	 0,
+	 {{IS_NOT, 0, AF_UNSPEC},
+	  {IS_NOT, 0, AF_UNIX},
+	  {IS_NOT, 0, AF_INET},
+	  {IS_NOT, 0, AF_INET6},
+	  {IS_NOT, 0, AF_NETLINK}}},
+	{"socket",
+	 EAFNOSUPPORT,
+	 SANDBOX_CI,
+	 families,
+	 0,
+	 {{IS, 0, AF_NETLINK}, {IS_NOT, 2, NETLINK_ROUTE}}},
+	{"ioctl", EPERM, NEVER, typing, 0, {{IS, 1, TIOCSTI}}},
+	{"ioctl", EPERM, NEVER, typing, 0, {{IS, 1, TIOCLINUX}}},
+	{"ioctl", EPERM, NEVER, typing, 0, {{IS, 1, TIOCSETD}}},
+	{"personality",
+	 EPERM,
+	 NEVER,
+	 "only ADDR_NO_RANDOMIZE and the native layouts are allowed",
+	 0,
+	 {{IS_NOT, 0, QUERY}, {HAS_ANY_OF, 0, ~(uint32_t)PERSONALITIES}}},
 };
 
 static const char setid[] =
 	"setuid and setgid bits on files that land as root's; a worktree owned by the job's user or "
 	"another one than root allows it";
+
+#define SETID_BITS (S_ISUID | S_ISGID)
+#define CREATING   (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))
+
+static const struct rule setid_rules[] = {
+	{"chmod", EPERM, NEVER, setid, 0, {{HAS_ANY_OF, 1, SETID_BITS}}},
+	{"fchmod", EPERM, NEVER, setid, 0, {{HAS_ANY_OF, 1, SETID_BITS}}},
+	{"fchmodat", EPERM, NEVER, setid, 0, {{HAS_ANY_OF, 2, SETID_BITS}}},
+	{"fchmodat2", EPERM, NEVER, setid, 452, {{HAS_ANY_OF, 2, SETID_BITS}}},
+	{"creat", EPERM, NEVER, setid, 0, {{HAS_ANY_OF, 1, SETID_BITS}}},
+	{"mknod", EPERM, NEVER, setid, 0, {{HAS_ANY_OF, 1, SETID_BITS}}},
+	{"mknodat", EPERM, NEVER, setid, 0, {{HAS_ANY_OF, 2, SETID_BITS}}},
+	{"open", EPERM, NEVER, setid, 0, {{HAS_ANY_OF, 1, CREATING}, {HAS_ANY_OF, 2, SETID_BITS}}},
+	{"openat",
+	 EPERM,
+	 NEVER,
+	 setid,
+	 0,
+	 {{HAS_ANY_OF, 2, CREATING}, {HAS_ANY_OF, 3, SETID_BITS}}},
+	{"openat2", ENOSYS, NEVER, setid, 0, {{ALWAYS}}}, /* its mode stands behind a pointer */
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const struct {
+	const struct rule *rule;
+	size_t count;
+} tables[] = {
+	{rules, COUNT(rules)},
+	{conditional, COUNT(conditional)},
+	{setid_rules, COUNT(setid_rules)},
+};
 
 static int number_of(const struct rule *rule)
 {
@@ -149,12 +219,10 @@ static int number_of(const struct rule *rule)
 
 static const struct rule *rule_of(int number)
 {
-	for (size_t i = 0; i < RULES; i++)
-		if (number_of(&rules[i]) == number)
-			return &rules[i];
-	for (size_t i = 0; i < sizeof(conditional) / sizeof(conditional[0]); i++)
-		if (number_of(&conditional[i]) == number)
-			return &conditional[i];
+	for (size_t t = 0; t < COUNT(tables); t++)
+		for (size_t i = 0; i < tables[t].count; i++)
+			if (number_of(&tables[t].rule[i]) == number)
+				return &tables[t].rule[i];
 	return NULL;
 }
 
@@ -169,9 +237,7 @@ const char *filter_hint(int number)
 {
 	const struct rule *rule = rule_of(number);
 
-	if (!rule)
-		return surface;
-	return rule->hint ? rule->hint : setid;
+	return rule ? rule->hint : surface;
 }
 
 void filter_name(int number, char *out, size_t size)
@@ -184,230 +250,147 @@ void filter_name(int number, char *out, size_t size)
 		(void)snprintf(out, size, "syscall %d", number);
 }
 
-static int deny(scmp_filter_ctx ctx, const char *name, unsigned count,
-		const struct scmp_arg_cmp *compare)
-{
-	int number = seccomp_syscall_resolve_name(name);
-	const struct rule *rule;
+#define NUMBER      offsetof(struct seccomp_data, nr)
+#define ARCH        offsetof(struct seccomp_data, arch)
+#define ARGUMENT(n) (offsetof(struct seccomp_data, args) + sizeof(uint64_t) * (n))
+#define NOT_HERE    (SECCOMP_RET_ERRNO | ENOSYS)
 
-	if (number < 0 && strcmp(name, "fchmodat2") == 0)
-		number = 452;
-	if (number < 0)
-		return 0; /* this architecture doesn't have it */
-	rule = rule_of(number);
-	return seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO((uint32_t)(rule ? rule->code : EPERM)),
-				      number, count, compare);
+/* What libseccomp can't say: ranges of numbers. clone3 is answered by the kernel always: a C
+ * library tries it at each thread. */
+static const struct sock_filter prologue[] = {
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARCH),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCH, 0, 3),
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NUMBER),
+	BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, LAST_KNOWN, 1, 0),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+	BPF_STMT(BPF_RET | BPF_K, NOT_HERE),
+};
+
+/* One after the other: the prologue, what looks at arguments, the tree that libseccomp makes. */
+struct program {
+	struct sock_filter code[BPF_MAXINSNS];
+	size_t count;
+};
+
+static void append(struct program *p, const struct sock_filter *code, size_t count)
+{
+	for (size_t i = 0; i < count && p->count < COUNT(p->code); i++)
+		p->code[p->count++] = code[i];
 }
 
-static int deny_bits(scmp_filter_ctx ctx, const char *name, unsigned argument, const uint64_t *bits,
-		     size_t count)
+/* Goes on with what follows where the call is another one, or a condition doesn't hold. libseccomp
+ * would need a rule for each bit, and the kernel's time to load a program is that of its length. */
+static void append_rule(struct program *p, const struct rule *rule)
 {
-	int rc = 0;
+	const struct sock_filter number = BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NUMBER);
+	const struct sock_filter refuse =
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)rule->code);
+	unsigned char conditions = 0, out;
 
-	for (size_t i = 0; i < count && rc == 0; i++)
-		rc = deny(ctx, name, 1,
-			  &(struct scmp_arg_cmp){argument, SCMP_CMP_MASKED_EQ, bits[i], bits[i]});
-	return rc;
-}
+	while (conditions < CONDITIONS_MAX && rule->when[conditions].is != ALWAYS)
+		conditions++;
+	out = (unsigned char)(2 * conditions + 1);
+	append(p, &number, 1);
+	append(p,
+	       &(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number_of(rule),
+					     0, out),
+	       1);
+	for (const struct condition *c = rule->when; c < rule->when + conditions; c++) {
+		unsigned short jump = c->is == HAS_ANY_OF ? BPF_JSET : BPF_JEQ;
+		struct sock_filter test[] = {
+			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(c->argument)),
+			BPF_JUMP(BPF_JMP | jump | BPF_K, c->value, 0, 0)};
 
-static int deny_namespaces(scmp_filter_ctx ctx)
-{
-	static const uint64_t bits[] = {CLONE_NEWNS,
-					CLONE_NEWUTS,
-					CLONE_NEWIPC,
-					CLONE_NEWUSER,
-					CLONE_NEWPID,
-					CLONE_NEWNET,
-					0x02000000 /* NEWCGROUP */,
-					0x80 /* NEWTIME; in clone() part of the signal */};
-	const uint64_t listener = SECCOMP_FILTER_FLAG_NEW_LISTENER;
-	int rc = deny_bits(ctx, "clone", 0, bits, sizeof(bits) / sizeof(bits[0]) - 1);
-
-	if (rc == 0)
-		rc = deny_bits(ctx, "unshare", 0, bits, sizeof(bits) / sizeof(bits[0]));
-	if (rc == 0)
-		rc = deny_bits(ctx, "seccomp", 1, &listener, 1);
-	return rc;
-}
-
-/* The kernel takes an int; the 64-bit comparison denies whatever has high bits set, too. */
-static int deny_families(scmp_filter_ctx ctx, enum sandbox_profile profile)
-{
-	int rc = deny(ctx, "socket", 1, &SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
-
-	for (int family = AF_INET + 1; family < AF_NETLINK && rc == 0; family++)
-		if (family != AF_INET6)
-			rc = deny(ctx, "socket", 1, &SCMP_A0(SCMP_CMP_EQ, (uint64_t)family));
-	if (rc == 0 && profile == SANDBOX_STRICT) {
-		const struct scmp_arg_cmp other_than_route[] = {SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
-								SCMP_A2(SCMP_CMP_NE, 0)};
-
-		rc = deny(ctx, "socket", 2, other_than_route);
+		out = (unsigned char)(out - 2);
+		*(c->is == IS_NOT ? &test[1].jt : &test[1].jf) = out;
+		append(p, test, COUNT(test));
 	}
-	return rc;
+	append(p, &refuse, 1);
 }
 
-static int deny_terminals(scmp_filter_ctx ctx)
+static void append_rules(struct program *p, const struct rule *rule, size_t count,
+			 enum sandbox_profile profile)
 {
-	static const uint64_t commands[] = {TIOCSTI, TIOCLINUX, TIOCSETD};
-	int rc = 0;
-
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && rc == 0; i++)
-		rc = deny(ctx, "ioctl", 1, &SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, commands[i]));
-	return rc;
+	for (; count > 0; count--, rule++)
+		if (number_of(rule) >= 0 && (int)profile < rule->from)
+			append_rule(p, rule);
 }
 
-/* gdb and the sanitizers need ADDR_NO_RANDOMIZE (0x40000), old build tools PER_LINUX32 (8) and
- * UNAME26 (0x20000). The query, 0xffffffff, is let through before this. */
-static int deny_personalities(scmp_filter_ctx ctx)
+/* libseccomp writes to a descriptor only. */
+static int append_exported(struct program *p, scmp_filter_ctx ctx)
 {
-	const uint32_t allowed = 0x8 | 0x20000 | 0x40000;
-	int rc = 0;
+	size_t room = (COUNT(p->code) - p->count) * sizeof(p->code[0]);
+	int fd = memfd_create("cupel-filter", MFD_CLOEXEC), rc;
+	ssize_t size;
 
-	for (int bit = 0; bit < 32 && rc == 0; bit++) {
-		uint64_t one = (uint64_t)1 << bit;
-
-		if (!(allowed & one))
-			rc = deny_bits(ctx, "personality", 0, &one, 1);
-	}
-	return rc;
+	if (fd < 0)
+		return -errno;
+	rc = seccomp_export_bpf(ctx, fd);
+	size = rc == 0 ? pread(fd, p->code + p->count, room, 0) : 0;
+	(void)close(fd);
+	if (size > 0)
+		p->count += (size_t)size / sizeof(p->code[0]);
+	return size > 0 ? 0 : (rc < 0 ? rc : -EIO);
 }
 
-static int deny_setid_opens(scmp_filter_ctx ctx, const char *name, unsigned flags)
+/* A binary tree of the numbers, not a line. */
+static int append_tree(struct program *p, enum sandbox_profile profile)
 {
-	static const uint64_t creating[] = {O_CREAT, O_TMPFILE}, bits[] = {04000, 02000};
-	int rc = 0;
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	int rc = ctx ? seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2) : -ENOMEM;
 
-	for (size_t i = 0; i < 4 && rc == 0; i++) {
-		uint64_t flag = creating[i / 2], bit = bits[i % 2];
-		const struct scmp_arg_cmp compare[] = {
-			{flags, SCMP_CMP_MASKED_EQ, flag, flag},
-			{flags + 1, SCMP_CMP_MASKED_EQ, bit, bit},
-		};
-
-		rc = deny(ctx, name, 2, compare);
-	}
-	return rc;
-}
-
-static int deny_setid_modes(scmp_filter_ctx ctx)
-{
-	static const struct {
-		const char *name;
-		unsigned mode;
-	} calls[] = {{"chmod", 1}, {"fchmod", 1}, {"fchmodat", 2}, {"fchmodat2", 2},
-		     {"creat", 1}, {"mknod", 1},  {"mknodat", 2}};
-	static const uint64_t bits[] = {04000, 02000};
-	int rc = 0;
-
-	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]) && rc == 0; i++)
-		rc = deny_bits(ctx, calls[i].name, calls[i].mode, bits, 2);
 	if (rc == 0)
-		rc = deny_setid_opens(ctx, "open", 1);
-	if (rc == 0)
-		rc = deny_setid_opens(ctx, "openat", 2);
-	if (rc == 0) /* its mode stands behind a pointer */
-		rc = deny(ctx, "openat2", 0, NULL);
-	return rc;
-}
-
-static int add_rules(scmp_filter_ctx ctx, enum sandbox_profile profile, bool deny_setid)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < RULES && rc == 0; i++) {
+		rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
+	for (size_t i = 0; i < COUNT(rules) && rc == 0; i++) {
 		int number = number_of(&rules[i]);
 
 		if (number >= 0 && (int)profile < rules[i].from)
 			rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO((uint32_t)rules[i].code), number,
 					      0);
 	}
-	if (rc == 0 && profile != SANDBOX_NESTED)
-		rc = deny_namespaces(ctx);
 	if (rc == 0)
-		rc = deny_families(ctx, profile);
-	if (rc == 0)
-		rc = deny_terminals(ctx);
-	if (rc == 0)
-		rc = deny_personalities(ctx);
-	if (rc == 0 && deny_setid)
-		rc = deny_setid_modes(ctx);
+		rc = append_exported(p, ctx);
+	if (ctx)
+		seccomp_release(ctx);
 	return rc;
 }
 
-#define NUMBER   offsetof(struct seccomp_data, nr)
-#define ARCH     offsetof(struct seccomp_data, arch)
-#define ARGUMENT offsetof(struct seccomp_data, args[0])
-#define NOT_HERE (SECCOMP_RET_ERRNO | ENOSYS)
-
-/* What libseccomp can't say: ranges of numbers. It is answered by the kernel always: a C library
- * tries clone3 at each thread. */
-static const struct sock_filter prologue[] = {
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARCH),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCH, 0, 6),
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NUMBER),
-	BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, LAST_KNOWN, 4, 0),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 3, 0),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_personality, 0, 4),
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0xffffffff, 1, 2),
-	BPF_STMT(BPF_RET | BPF_K, NOT_HERE),
-	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-};
-
-#define PROLOGUE (sizeof(prologue) / sizeof(prologue[0]))
-
-/* libseccomp writes to a descriptor only. */
-static int export_program(scmp_filter_ctx ctx, struct filter *out)
+static int keep(const struct program *p, struct filter *out)
 {
-	int fd = memfd_create("cupel-filter", MFD_CLOEXEC), rc;
-	struct sock_filter *quiet, *loud;
-	off_t size;
-	size_t count;
+	struct sock_filter *quiet = calloc(p->count, sizeof(*quiet));
+	struct sock_filter *loud = calloc(p->count, sizeof(*loud));
 
-	if (fd < 0)
-		return -errno;
-	rc = seccomp_export_bpf(ctx, fd);
-	size = lseek(fd, 0, SEEK_END);
-	count = PROLOGUE + (size_t)size / sizeof(*quiet);
-	quiet = calloc(count, sizeof(*quiet));
-	loud = calloc(count, sizeof(*loud));
-	if (rc == 0 && (!quiet || !loud || size <= 0 || count > BPF_MAXINSNS))
-		rc = -ENOMEM;
-	if (rc == 0 && pread(fd, quiet + PROLOGUE, (size_t)size, 0) != size)
-		rc = -EIO;
-	(void)close(fd);
-	if (rc < 0) {
+	if (!quiet || !loud) {
 		free(quiet);
 		free(loud);
-		return rc;
+		return -ENOMEM;
 	}
-	memcpy(quiet, prologue, sizeof(prologue));
-	memcpy(loud, quiet, count * sizeof(*loud));
-	for (size_t i = PROLOGUE; i < count; i++)
+	memcpy(quiet, p->code, p->count * sizeof(*quiet));
+	memcpy(loud, p->code, p->count * sizeof(*loud));
+	for (size_t i = COUNT(prologue); i < p->count; i++)
 		if (loud[i].code == (BPF_RET | BPF_K) &&
 		    (loud[i].k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO)
 			loud[i].k = SECCOMP_RET_USER_NOTIF;
-	out->quiet = (struct sock_fprog){.len = (unsigned short)count, .filter = quiet};
-	out->loud = (struct sock_fprog){.len = (unsigned short)count, .filter = loud};
+	out->quiet = (struct sock_fprog){.len = (unsigned short)p->count, .filter = quiet};
+	out->loud = (struct sock_fprog){.len = (unsigned short)p->count, .filter = loud};
 	return 0;
 }
 
 static int build(enum sandbox_profile profile, bool deny_setid, struct filter *out)
 {
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	struct program *p = calloc(1, sizeof(*p));
 	int rc;
 
-	if (!ctx)
+	if (!p)
 		return -ENOMEM;
-	rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
-	if (rc == 0) /* a binary tree, not a line */
-		rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	append(p, prologue, COUNT(prologue));
+	append_rules(p, conditional, COUNT(conditional), profile);
+	if (deny_setid)
+		append_rules(p, setid_rules, COUNT(setid_rules), profile);
+	rc = append_tree(p, profile);
 	if (rc == 0)
-		rc = add_rules(ctx, profile, deny_setid);
-	if (rc == 0)
-		rc = export_program(ctx, out);
-	seccomp_release(ctx);
+		rc = keep(p, out);
+	free(p);
 	return rc;
 }
 

@@ -1,0 +1,216 @@
+/* The system call filter's programs, run by a small interpreter as the kernel runs them. */
+#include "sandbox/filter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/personality.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include <cmocka.h>
+
+#if defined(__x86_64__)
+#define HERE AUDIT_ARCH_X86_64
+#else
+#define HERE AUDIT_ARCH_AARCH64
+#endif
+#define X32    0x40000000
+#define HIGH   0x100000000ULL
+#define LATEST 469
+
+#define ERROR(code) (SECCOMP_RET_ERRNO | (uint32_t)(code))
+
+static bool holds(const struct sock_filter *at, uint32_t a)
+{
+	switch (BPF_OP(at->code)) {
+	case BPF_JEQ:
+		return a == at->k;
+	case BPF_JGT:
+		return a > at->k;
+	case BPF_JGE:
+		return a >= at->k;
+	case BPF_JSET:
+		return a & at->k;
+	default:
+		fail_msg("jump %x", at->code);
+		return false;
+	}
+}
+
+static uint32_t run(const struct sock_fprog *program, const struct seccomp_data *data)
+{
+	uint32_t a = 0;
+
+	for (unsigned pc = 0; pc < program->len; pc++) {
+		const struct sock_filter *at = &program->filter[pc];
+
+		if (BPF_CLASS(at->code) == BPF_RET)
+			return at->k;
+		if (at->code == (BPF_LD | BPF_W | BPF_ABS))
+			memcpy(&a, (const char *)data + at->k, sizeof(a));
+		else if (at->code == (BPF_JMP | BPF_JA))
+			pc += at->k;
+		else if (BPF_CLASS(at->code) == BPF_JMP)
+			pc += holds(at, a) ? at->jt : at->jf;
+		else
+			fail_msg("instruction %x", at->code);
+	}
+	fail_msg("the program has no end");
+	return 0;
+}
+
+static const struct filter *get(enum sandbox_profile profile, bool deny_setid)
+{
+	const struct filter *f = NULL;
+
+	assert_int_equal(filter_get(profile, deny_setid, &f, NULL), 0);
+	return f;
+}
+
+static uint32_t answer(enum sandbox_profile profile, bool deny_setid, int number, uint64_t a,
+		       uint64_t b, uint64_t c, uint64_t d)
+{
+	const struct seccomp_data data = {.nr = number, .arch = HERE, .args = {a, b, c, d}};
+
+	return run(&get(profile, deny_setid)->quiet, &data);
+}
+
+static void arguments_decide(void **state)
+{
+	static const struct {
+		enum sandbox_profile profile;
+		bool deny_setid;
+		int number;
+		uint64_t args[4];
+		uint32_t answer;
+	} calls[] = {
+		{SANDBOX_CI, false, SYS_clone, {SIGCHLD}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, false, SYS_clone, {SIGCHLD | CLONE_NEWUSER}, ERROR(EPERM)},
+		{SANDBOX_CI, false, SYS_clone, {CLONE_NEWCGROUP | CLONE_VM}, ERROR(EPERM)},
+		{SANDBOX_NESTED, false, SYS_clone, {CLONE_NEWUSER}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, false, SYS_unshare, {CLONE_FILES}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, false, SYS_unshare, {0x80}, ERROR(EPERM)},
+		{SANDBOX_CI, false, SYS_seccomp, {1, 0}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, false, SYS_seccomp, {1, 1 | 8}, ERROR(EPERM)},
+		{SANDBOX_CI, false, SYS_socket, {AF_INET6, SOCK_STREAM, 0}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, false, SYS_socket, {AF_NETLINK, SOCK_RAW, 9}, SECCOMP_RET_ALLOW},
+		{SANDBOX_STRICT, false, SYS_socket, {AF_NETLINK, SOCK_RAW, 0}, SECCOMP_RET_ALLOW},
+		{SANDBOX_STRICT, false, SYS_socket, {AF_NETLINK, SOCK_RAW, 9}, ERROR(EAFNOSUPPORT)},
+		{SANDBOX_NESTED, false, SYS_socket, {AF_PACKET}, ERROR(EAFNOSUPPORT)},
+		{SANDBOX_NESTED, false, SYS_socket, {AF_VSOCK}, ERROR(EAFNOSUPPORT)},
+		{SANDBOX_CI, false, SYS_socket, {AF_ALG | HIGH}, ERROR(EAFNOSUPPORT)},
+		{SANDBOX_CI, false, SYS_ioctl, {0, TCGETS}, SECCOMP_RET_ALLOW},
+		{SANDBOX_NESTED, false, SYS_ioctl, {0, TIOCSTI}, ERROR(EPERM)},
+		{SANDBOX_CI, false, SYS_ioctl, {0, TIOCSTI | HIGH}, ERROR(EPERM)},
+		{SANDBOX_CI, false, SYS_ioctl, {0, TIOCLINUX}, ERROR(EPERM)},
+		{SANDBOX_CI, false, SYS_personality, {0xffffffff}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, false, SYS_personality, {ADDR_NO_RANDOMIZE}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, false, SYS_personality, {READ_IMPLIES_EXEC}, ERROR(EPERM)},
+		{SANDBOX_CI, false, SYS_fchmodat, {0, 0, 04755}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, true, SYS_fchmodat, {0, 0, 0755}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, true, SYS_fchmodat, {0, 0, 02755}, ERROR(EPERM)},
+		/* Without O_CREAT the mode is whatever stood in the register. */
+		{SANDBOX_CI, true, SYS_openat, {0, 0, O_WRONLY, 06777}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, true, SYS_openat, {0, 0, O_CREAT, 0644}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, true, SYS_openat, {0, 0, O_CREAT, 04644}, ERROR(EPERM)},
+		{SANDBOX_CI, true, SYS_openat, {0, 0, O_TMPFILE, 02644}, ERROR(EPERM)},
+		{SANDBOX_CI, true, SYS_openat2, {0}, ERROR(ENOSYS)},
+		{SANDBOX_CI, false, SYS_openat2, {0}, SECCOMP_RET_ALLOW},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		uint32_t got = answer(calls[i].profile, calls[i].deny_setid, calls[i].number,
+				      calls[i].args[0], calls[i].args[1], calls[i].args[2],
+				      calls[i].args[3]);
+
+		if (got != calls[i].answer)
+			fail_msg("call %zu of the table: %#x", i, got);
+	}
+}
+
+static void profiles_widen(void **state)
+{
+	unsigned denied[SANDBOX_NESTED + 1] = {0};
+
+	(void)state;
+	for (int number = 0; number <= LATEST; number++) {
+		bool before = false;
+
+		for (int profile = SANDBOX_STRICT; profile <= SANDBOX_NESTED; profile++) {
+			bool allowed = answer((enum sandbox_profile)profile, false, number, 0, 0, 0,
+					      0) == SECCOMP_RET_ALLOW;
+
+			denied[profile] += !allowed;
+			assert_true(allowed || !before);
+			before = allowed;
+		}
+	}
+	assert_true(denied[SANDBOX_STRICT] > denied[SANDBOX_CI]);
+	assert_true(denied[SANDBOX_CI] > denied[SANDBOX_NESTED]);
+	assert_true(denied[SANDBOX_NESTED] > 20);
+}
+
+static void what_the_list_does_not_know_is_not_there(void **state)
+{
+	const struct seccomp_data strangers[] = {
+		{.nr = LATEST + 1, .arch = HERE},       {.nr = -1, .arch = HERE},
+		{.nr = SYS_getpid | X32, .arch = HERE}, {.nr = 20, .arch = AUDIT_ARCH_I386},
+		{.nr = SYS_clone3, .arch = HERE},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++)
+		for (int profile = SANDBOX_STRICT; profile <= SANDBOX_NESTED; profile++) {
+			const struct filter *f = get((enum sandbox_profile)profile, false);
+
+			assert_int_equal(run(&f->quiet, &strangers[i]), ERROR(ENOSYS));
+			assert_int_equal(run(&f->loud, &strangers[i]), ERROR(ENOSYS));
+		}
+}
+
+/* The caller is asked, answers with the same errno, and can name the call. */
+static void the_loud_program_asks_where_the_quiet_one_refuses(void **state)
+{
+	const struct filter *f = get(SANDBOX_STRICT, true);
+	char name[64];
+
+	(void)state;
+	for (int number = 0; number <= LATEST; number++) {
+		const struct seccomp_data data = {
+			.nr = number, .arch = HERE, .args = {0x7fffffff, 06000, 06000, 06000}};
+		uint32_t quiet = run(&f->quiet, &data);
+
+		if (quiet == SECCOMP_RET_ALLOW || number == SYS_clone3) {
+			assert_int_equal(run(&f->loud, &data), quiet);
+			continue;
+		}
+		assert_int_equal(run(&f->loud, &data), SECCOMP_RET_USER_NOTIF);
+		assert_int_equal(ERROR(filter_errno(number)), quiet);
+		filter_name(number, name, sizeof(name));
+		assert_null(strstr(name, "syscall "));
+		assert_non_null(filter_hint(number));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(arguments_decide),
+		cmocka_unit_test(profiles_widen),
+		cmocka_unit_test(what_the_list_does_not_know_is_not_there),
+		cmocka_unit_test(the_loud_program_asks_where_the_quiet_one_refuses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
