@@ -98,24 +98,35 @@ static int detach_as_root(struct source *s, const struct ids *ids, const struct 
 }
 
 /* Takes `fd` over. */
+static int identify(struct source *s, int fd, struct stat *st, const char *what, struct error *err)
+{
+	int rc;
+
+	s->fd = fd;
+	if (fstat(fd, st) < 0)
+		return error_set(err, errno, "look at %s", what);
+	rc = remember(s, st);
+	return rc < 0 ? error_set(err, -rc, "find the path of %s", what) : 0;
+}
+
+static int make_usable(struct source *s, const struct ids *ids, const struct stat *st,
+		       const char *what, struct error *err)
+{
+	if (ids->privileged)
+		return detach_as_root(s, ids, st, what, err);
+	if (s->writable && s->directory && faccessat(s->fd, "", W_OK | X_OK, AT_EMPTY_PATH) < 0)
+		return error_say(err, errno, "%s is not writable for this user (uid %u)", what,
+				 geteuid());
+	return 0;
+}
+
 static int fill(struct source *s, int fd, const struct ids *ids, const char *what,
 		struct error *err)
 {
 	struct stat st;
-	int rc;
+	int rc = identify(s, fd, &st, what, err);
 
-	s->fd = fd;
-	if (fstat(fd, &st) < 0)
-		return error_set(err, errno, "look at %s", what);
-	rc = remember(s, &st);
-	if (rc < 0)
-		return error_set(err, -rc, "find the path of %s", what);
-	if (ids->privileged)
-		return detach_as_root(s, ids, &st, what, err);
-	if (s->writable && s->directory && faccessat(fd, "", W_OK | X_OK, AT_EMPTY_PATH) < 0)
-		return error_say(err, errno, "%s is not writable for this user (uid %u)", what,
-				 geteuid());
-	return 0;
+	return rc < 0 ? rc : make_usable(s, ids, &st, what, err);
 }
 
 static int open_plain(const char *path, const char *what, struct error *err)
@@ -162,47 +173,44 @@ static int take_worktree(int borrowed, struct error *err)
 }
 
 /* The host itself is nobody's worktree: a command started in `/` by habit would hand it all over.
- */
-static int refuse_system(int fd, struct error *err)
+ * `path` is the real one. */
+static int refuse_system(const char *path, struct error *err)
 {
-	static const char *const system[] = {"/",     "/bin", "/boot",  "/dev",  "/etc",
-					     "/home", "/lib", "/lib64", "/proc", "/run",
-					     "/sbin", "/sys", "/usr",   "/var"};
-	struct stat it, st;
+	static const char *const system[] = {
+		"/",    "/bin",   "/boot",    "/dev",     "/etc",       "/home",
+		"/lib", "/lib64", "/proc",    "/run",     "/sbin",      "/sys",
+		"/usr", "/var",   "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/sbin"};
 
-	if (fstat(fd, &it) < 0)
-		return error_set(err, errno, "look at the worktree");
 	for (size_t i = 0; i < sizeof(system) / sizeof(system[0]); i++)
-		if (stat(system[i], &st) == 0 && st.st_dev == it.st_dev && st.st_ino == it.st_ino)
+		if (strcmp(path, system[i]) == 0)
 			return error_say(err, EPERM,
 					 "the worktree is the host's own %s, which the job could "
 					 "then write; change to a directory made for it",
-					 system[i]);
+					 path);
 	return 0;
 }
 
 int source_worktree(const struct sandbox_spec *spec, const struct ids *ids, struct source *out,
 		    struct error *err)
 {
-	struct source s = SOURCE_NONE;
+	static const char what[] = "the worktree";
+	struct source s = {.fd = -1, .writable = true, .target = SANDBOX_WORKTREE};
+	struct stat st;
 	int fd, rc;
 
 	if (!spec->worktree_open && !spec->worktree) {
-		*out = s;
+		*out = SOURCE_NONE;
 		return 0;
 	}
 	fd = spec->worktree_open ? take_worktree(spec->worktree_fd, err)
 				 : open_worktree(spec->worktree, err);
 	if (fd < 0)
 		return fd;
-	rc = refuse_system(fd, err);
-	if (rc < 0) {
-		(void)close(fd);
-		return rc;
-	}
-	s.writable = true;
-	s.target = SANDBOX_WORKTREE;
-	rc = fill(&s, fd, ids, "the worktree", err);
+	rc = identify(&s, fd, &st, what, err);
+	if (rc == 0)
+		rc = refuse_system(s.path, err);
+	if (rc == 0)
+		rc = make_usable(&s, ids, &st, what, err);
 	if (rc < 0)
 		source_done(&s);
 	else
