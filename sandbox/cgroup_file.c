@@ -54,18 +54,30 @@ int cgroup_read_number(int dir, const char *file, uint64_t *out)
 	return rc < 0 ? rc : parse(text, out);
 }
 
-int cgroup_read_key(int dir, const char *file, const char *key, uint64_t *out)
+static int find(const char *text, const char *key, uint64_t *out)
 {
-	char text[4096] = "";
-	int rc = cgroup_read_text(dir, file, text, sizeof(text));
 	size_t length = strlen(key);
 
-	if (rc < 0)
-		return rc;
 	for (const char *line = text; line; line = strchr(line, '\n')) {
 		line += *line == '\n';
 		if (strncmp(line, key, length) == 0 && line[length] == ' ')
 			return parse(line + length + 1, out);
 	}
 	return -ENOENT;
+}
+
+int cgroup_read_keys(int dir, const char *file, const char *const *keys, uint64_t *out,
+		     size_t count)
+{
+	char text[4096] = "";
+	int rc = cgroup_read_text(dir, file, text, sizeof(text));
+
+	for (size_t i = 0; i < count && rc >= 0; i++)
+		rc = find(text, keys[i], &out[i]);
+	return rc < 0 ? rc : 0;
+}
+
+int cgroup_read_key(int dir, const char *file, const char *key, uint64_t *out)
+{
+	return cgroup_read_keys(dir, file, &key, out, 1);
 }

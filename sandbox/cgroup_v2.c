@@ -171,13 +171,13 @@ static void read_pressure(const struct group *g, struct sandbox_usage *out)
 
 static void read_cpu(const struct group *g, struct sandbox_usage *out)
 {
-	uint64_t user, system;
+	static const char *const keys[] = {"user_usec", "system_usec"};
+	uint64_t us[2];
 
-	if (cgroup_read_key(g->dir, "cpu.stat", "user_usec", &user) < 0 ||
-	    cgroup_read_key(g->dir, "cpu.stat", "system_usec", &system) < 0)
+	if (cgroup_read_keys(g->dir, "cpu.stat", keys, us, 2) < 0)
 		return;
-	out->cpu_user_ms = user / 1000;
-	out->cpu_system_ms = system / 1000;
+	out->cpu_user_ms = us[0] / 1000;
+	out->cpu_system_ms = us[1] / 1000;
 	out->measured |= SANDBOX_MEASURED_CPU;
 }
 
