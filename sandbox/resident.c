@@ -281,6 +281,7 @@ static void bury(struct resident *r, pid_t pid, const struct rusage *usage)
 	(void)close(c->go);
 	if (c->mounts >= 0)
 		spare_networks_bury(c->mounts);
+	spare_networks_refill();
 	free(c);
 }
 
@@ -345,6 +346,7 @@ static int set_up(struct resident *r, const struct resident_ask *q, struct resid
 		return failed(a, rc, "make a user namespace");
 	(void)sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, NULL); /* whom the caller obeys is his affair */
+	sys_default_signals();                      /* what he ignores is not the jobs' */
 	(void)sigemptyset(&child);
 	(void)sigaddset(&child, SIGCHLD);
 	r->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -207,7 +207,7 @@ int sandbox_network_new(struct error *err);
 struct sandbox_launcher_options {
 	const char
 		*program;  /* cupel-sandbox; NULL: beside this program, or where it was installed */
-	unsigned networks; /* network namespaces kept ready, up to 64 */
+	unsigned networks; /* network namespaces kept ready, 1 to 64; 0: 1 */
 	/* Whole sandboxes kept ready, up to 16: as the last one that was started, of jobs that ask
 	 * for no root, binds, host name or group name of their own. */
 	unsigned ready;

@@ -21,18 +21,27 @@
  * allocator as it was that moment. */
 static struct {
 	pthread_mutex_t lock;
-	pthread_cond_t changed;
+	pthread_cond_t changed, made;
 	unsigned wanted, ready;
 	int network[RESIDENT_NETWORKS_MAX];
 	unsigned buried;
 	int grave[GRAVES_MAX];
+	bool making;  /* one is to come at once */
+	bool resting; /* jobs are being started: making one now would slow them */
 	bool failed;
-} spare = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+} spare = {.lock = PTHREAD_MUTEX_INITIALIZER,
+	   .changed = PTHREAD_COND_INITIALIZER,
+	   .made = PTHREAD_COND_INITIALIZER};
+
+static bool shall_make(void)
+{
+	return spare.ready < spare.wanted && !spare.resting && !spare.failed;
+}
 
 /* With the lock held; waits until there is something to do. */
 static void wait_for_work(void)
 {
-	while (!spare.buried && (spare.failed || spare.ready >= spare.wanted)) {
+	while (!spare.buried && !shall_make()) {
 		struct timespec until;
 
 		if (!spare.failed) {
@@ -54,9 +63,10 @@ static void *work(void *home)
 		int fd = -1;
 
 		wait_for_work();
-		make = spare.ready < spare.wanted && !spare.failed; /* a job waits for that */
+		make = shall_make(); /* a job waits for that */
 		if (!make)
 			fd = spare.grave[--spare.buried];
+		spare.making = make;
 		(void)pthread_mutex_unlock(&spare.lock);
 		if (make) {
 			fd = network_unshare();
@@ -68,6 +78,8 @@ static void *work(void *home)
 		spare.failed = make && fd < 0;
 		if (make && fd >= 0)
 			spare.network[spare.ready++] = fd;
+		spare.making = false;
+		(void)pthread_cond_signal(&spare.made);
 	}
 	return NULL;
 }
@@ -81,6 +93,8 @@ int spare_networks_start(unsigned count)
 	if (home < 0)
 		return -errno;
 	spare.wanted = count < RESIDENT_NETWORKS_MAX ? count : RESIDENT_NETWORKS_MAX;
+	if (!spare.wanted)
+		spare.wanted = 1;
 	return -pthread_create(&thread, NULL, work, &home);
 }
 
@@ -89,12 +103,23 @@ int spare_networks_take(void)
 	int fd = -1;
 
 	(void)pthread_mutex_lock(&spare.lock);
+	while (!spare.ready && spare.making) /* sooner than another one */
+		(void)pthread_cond_wait(&spare.made, &spare.lock);
 	if (spare.ready) {
 		fd = spare.network[--spare.ready];
+		spare.resting = spare.ready > 0;
 		(void)pthread_cond_signal(&spare.changed);
 	}
 	(void)pthread_mutex_unlock(&spare.lock);
 	return fd;
+}
+
+void spare_networks_refill(void)
+{
+	(void)pthread_mutex_lock(&spare.lock);
+	spare.resting = false;
+	(void)pthread_cond_signal(&spare.changed);
+	(void)pthread_mutex_unlock(&spare.lock);
 }
 
 void spare_networks_bury(int fd)
