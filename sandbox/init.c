@@ -131,12 +131,14 @@ static int become_root(struct plan *plan)
 	/* A new identity forgets the signal of the caller's death: did that come in between? */
 	if (is_orphan(plan))
 		_exit(1);
-	sys_default_signals(); /* clone3 leaves what is ignored so, and the program would inherit it
-				*/
-	(void)umask(0);        /* the modes of what is made are meant */
+	(void)umask(0); /* the modes of what is made are meant */
 	(void)sigemptyset(&blocked);
 	(void)sigaddset(&blocked, SIGCHLD); /* is waited for */
 	(void)sigprocmask(SIG_SETMASK, &blocked, NULL);
+	if (plan->birth != BIRTH_PLANNED)
+		return 0;      /* the launcher has done the rest for itself */
+	sys_default_signals(); /* clone3 leaves what is ignored so, and the program would inherit it
+				*/
 	(void)setsid(); /* out of the terminal's reach; the first of a pid namespace may lead one */
 	return 0;
 }
@@ -238,7 +240,7 @@ static int move_words(struct plan *plan)
 /* The caller's command line is not the job's to read, from its first moment on. */
 static int hide_title(struct plan *plan)
 {
-	int rc = plan->title ? move_words(plan) : 0;
+	int rc = plan->title && plan->birth == BIRTH_PLANNED ? move_words(plan) : 0;
 
 	errno = -rc;
 	if (rc < 0)
