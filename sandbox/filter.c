@@ -1,7 +1,9 @@
 #include "sandbox/filter.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/audit.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
@@ -278,42 +280,90 @@ static void append(struct program *p, const struct sock_filter *code, size_t cou
 		p->code[p->count++] = code[i];
 }
 
-/* Goes on with what follows where the call is another one, or a condition doesn't hold. libseccomp
- * would need a rule for each bit, and the kernel's time to load a program is that of its length. */
+/* The rules of one call stand beside one another. */
+struct calls {
+	const struct rule *rule[COUNT(conditional) + COUNT(setid_rules)];
+	size_t count;
+};
+
+static void choose(struct calls *calls, const struct rule *rule, size_t count,
+		   enum sandbox_profile profile)
+{
+	for (; count > 0; count--, rule++)
+		if (number_of(rule) >= 0 && (int)profile < rule->from)
+			calls->rule[calls->count++] = rule;
+}
+
+static size_t conditions_of(const struct rule *rule)
+{
+	size_t count = 0;
+
+	while (count < CONDITIONS_MAX && rule->when[count].is != ALWAYS)
+		count++;
+	return count;
+}
+
+/* Refuses, or goes on behind itself where a condition doesn't hold. */
 static void append_rule(struct program *p, const struct rule *rule)
 {
-	const struct sock_filter number = BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NUMBER);
 	const struct sock_filter refuse =
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)rule->code);
-	unsigned char conditions = 0, out;
+	size_t left = conditions_of(rule);
 
-	while (conditions < CONDITIONS_MAX && rule->when[conditions].is != ALWAYS)
-		conditions++;
-	out = (unsigned char)(2 * conditions + 1);
-	append(p, &number, 1);
-	append(p,
-	       &(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number_of(rule),
-					     0, out),
-	       1);
-	for (const struct condition *c = rule->when; c < rule->when + conditions; c++) {
+	for (const struct condition *c = rule->when; left > 0; c++) {
 		unsigned short jump = c->is == HAS_ANY_OF ? BPF_JSET : BPF_JEQ;
 		struct sock_filter test[] = {
 			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(c->argument)),
 			BPF_JUMP(BPF_JMP | jump | BPF_K, c->value, 0, 0)};
 
-		out = (unsigned char)(out - 2);
-		*(c->is == IS_NOT ? &test[1].jt : &test[1].jf) = out;
+		left--;
+		*(c->is == IS_NOT ? &test[1].jt : &test[1].jf) = (unsigned char)(2 * left + 1);
 		append(p, test, COUNT(test));
 	}
 	append(p, &refuse, 1);
 }
 
-static void append_rules(struct program *p, const struct rule *rule, size_t count,
-			 enum sandbox_profile profile)
+/* All rules of the first call in the list; what none of them refuses is allowed. How many. */
+static size_t append_block(struct program *p, const struct rule *const *rule, size_t count)
 {
-	for (; count > 0; count--, rule++)
-		if (number_of(rule) >= 0 && (int)profile < rule->from)
-			append_rule(p, rule);
+	const struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	int number = number_of(*rule);
+	size_t done = 0;
+
+	for (; done < count && number_of(rule[done]) == number; done++)
+		append_rule(p, rule[done]);
+	append(p, &allow, 1);
+	return done;
+}
+
+/* One instruction a call that isn't one of them: the kernel runs the program for each number when
+ * it takes it over. libseccomp would need a rule for each bit of an argument. */
+static int append_calls(struct program *p, const struct calls *calls)
+{
+	struct sock_filter skip = {.code = BPF_JMP | BPF_JA};
+	struct program *blocks = calloc(1, sizeof(*blocks));
+	struct sock_filter *table = p->code + p->count;
+	size_t entries = 0;
+
+	if (!blocks)
+		return -ENOMEM;
+	for (size_t i = 0; i < calls->count; entries++) {
+		int number = number_of(calls->rule[i]);
+
+		append(p,
+		       &(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number,
+						     (unsigned char)blocks->count, 0),
+		       1);
+		i += append_block(blocks, calls->rule + i, calls->count - i);
+	}
+	assert(entries + blocks->count <= UCHAR_MAX);
+	for (size_t i = 0; i < entries; i++) /* past the entries behind it, and the skip */
+		table[i].jt = (unsigned char)(table[i].jt + entries - i);
+	skip.k = (uint32_t)blocks->count;
+	append(p, &skip, 1);
+	append(p, blocks->code, blocks->count);
+	free(blocks);
+	return 0;
 }
 
 /* libseccomp writes to a descriptor only. */
@@ -379,15 +429,18 @@ static int keep(const struct program *p, struct filter *out)
 static int build(enum sandbox_profile profile, bool deny_setid, struct filter *out)
 {
 	struct program *p = calloc(1, sizeof(*p));
+	struct calls calls = {.count = 0};
 	int rc;
 
 	if (!p)
 		return -ENOMEM;
-	append(p, prologue, COUNT(prologue));
-	append_rules(p, conditional, COUNT(conditional), profile);
+	choose(&calls, conditional, COUNT(conditional), profile);
 	if (deny_setid)
-		append_rules(p, setid_rules, COUNT(setid_rules), profile);
-	rc = append_tree(p, profile);
+		choose(&calls, setid_rules, COUNT(setid_rules), profile);
+	append(p, prologue, COUNT(prologue));
+	rc = append_calls(p, &calls);
+	if (rc == 0)
+		rc = append_tree(p, profile);
 	if (rc == 0)
 		rc = keep(p, out);
 	free(p);

@@ -131,6 +131,7 @@ static int become_root(struct plan *plan)
 	/* A new identity forgets the signal of the caller's death: did that come in between? */
 	if (is_orphan(plan))
 		_exit(1);
+	(void)prctl(PR_SET_NAME, "init");
 	(void)umask(0); /* the modes of what is made are meant */
 	(void)sigemptyset(&blocked);
 	(void)sigaddset(&blocked, SIGCHLD); /* is waited for */
@@ -247,7 +248,6 @@ static int hide_title(struct plan *plan)
 		return plan_fail(plan, "the command line");
 	if (plan->title)
 		memset(plan->title, 0, plan->title_length);
-	(void)prctl(PR_SET_NAME, "init");
 	return 0;
 }
 
@@ -305,60 +305,77 @@ bool init_does(enum step step, enum birth birth)
 	return step > STEP_FORK;
 }
 
-static void fail(struct plan *plan, enum step step, int code)
+static int failed(struct plan *plan, enum step step, int code)
 {
 	plan->failure.word = WORD_FAILED;
 	plan->failure.step = step;
 	plan->failure.code = code;
-	say(plan, &plan->failure);
-	_exit(1);
+	return -code;
 }
 
-static void suffer(struct plan *plan)
+/* As a test wants it; 0: go on. */
+static int suffer(struct plan *plan)
 {
 	struct message halted = {.word = WORD_HALTED, .step = init_fault.step};
 
 	switch (init_fault.kind) {
 	case FAULT_DIE:
-		_exit(1);
+		if (getpid() == 1)
+			_exit(1);
+		return -ECHILD;
 	case FAULT_HALT:
 		say(plan, &halted);
 		(void)pause();
-		break;
+		return 0;
 	default:
-		fail(plan, init_fault.step, EIO);
+		return -EIO;
 	}
 }
 
-static void run_steps(struct plan *plan)
+#define STEPS (sizeof(steps) / sizeof(steps[0]))
+
+static int run_steps(struct plan *plan, size_t from, size_t to)
 {
-	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-		int rc;
+	for (size_t i = from; i < to; i++) {
+		int rc = 0;
 
 		if (!(steps[i].births & 1U << plan->birth))
 			continue;
 		if (init_fault.step == steps[i].step)
-			suffer(plan);
-		rc = plan->templated && steps[i].in_template ? 0 : steps[i].run(plan);
+			rc = suffer(plan);
+		if (rc == 0 && !(plan->templated && steps[i].in_template))
+			rc = steps[i].run(plan);
 		if (rc < 0)
-			fail(plan, steps[i].step, -rc);
+			return failed(plan, steps[i].step, -rc);
 	}
+	return 0;
 }
 
-/* The program's process shares this one's memory until it executes the program, and this one stands
- * still meanwhile: what it failed on can be read from the plan. */
-static pid_t start_payload(struct plan *plan)
+/* The program's process is made before a ready sandbox waits for its order, otherwise last. It does
+ * whatever stands behind that itself. */
+static size_t birthday(const struct plan *plan)
+{
+	size_t at = 0;
+
+	while (at < STEPS && (plan->birth != BIRTH_READY || steps[at].step != STEP_ORDER ||
+			      !(steps[at].births & READY)))
+		at++;
+	return at;
+}
+
+/* It shares this one's memory until it executes the program, and this one stands still meanwhile:
+ * what it failed on can be read from the plan. */
+static pid_t start_payload(struct plan *plan, size_t next)
 {
 	pid_t pid = vfork();
 
-	if (pid == 0) /* never returns, and writes only what this process reads afterwards */
-		payload_main(plan); /* NOLINT(clang-analyzer-unix.Vfork) */
-	if (pid < 0)
-		fail(plan, STEP_FORK, errno);
-	if (plan->failure.word == WORD_FAILED) {
-		say(plan, &plan->failure);
+	if (pid == 0) { /* never returns, and writes only what this process reads afterwards */
+		if (run_steps(plan, next, STEPS) == 0)
+			payload_main(plan); /* NOLINT(clang-analyzer-unix.Vfork) */
 		_exit(1);
 	}
+	if (pid < 0)
+		(void)failed(plan, STEP_FORK, errno);
 	return pid;
 }
 
@@ -427,10 +444,15 @@ static void reap_until(const struct plan *plan, pid_t program, struct message *m
 void init_main(struct plan *plan)
 {
 	struct message m = {.word = WORD_RUNNING};
-	pid_t program;
+	size_t next = birthday(plan);
+	pid_t program = -1;
 
-	run_steps(plan);
-	program = start_payload(plan);
+	if (run_steps(plan, 0, next) == 0)
+		program = start_payload(plan, next);
+	if (plan->failure.word == WORD_FAILED) {
+		say(plan, &plan->failure);
+		_exit(1);
+	}
 	(void)sys_close_range(0, (unsigned)plan->control - 1, 0);
 	(void)sys_close_range((unsigned)plan->control + 1, ~0U, 0);
 	say(plan, &m);
