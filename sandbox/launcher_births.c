@@ -107,6 +107,15 @@ static struct first *take_ready(struct sandbox_launcher *l, const struct plan *p
 	return NULL;
 }
 
+/* One that was asked for: it ends when it finds its order will not come. */
+static void abandon(struct sandbox_launcher *l, struct first *b)
+{
+	(void)close(b->control);
+	b->control = -1;
+	b->forgotten = true;
+	first_add(l, b);
+}
+
 static struct first *bear(struct sandbox_launcher *l, const struct plan *plan, struct error *err)
 {
 	const struct sandbox_spec *spec = plan->spec;
@@ -124,9 +133,14 @@ static struct first *bear(struct sandbox_launcher *l, const struct plan *plan, s
 		(void)error_set(err, ENOMEM, "start a sandbox");
 		return NULL;
 	}
-	if (cgroup_new(plan, &b->cg, err) < 0 ||
+	if (cgroup_make(plan, &b->cg, err) < 0 ||
 	    ask_birth(l, b, &q, b->cg, ahead ? spec->network_fd : -1, err) < 0) {
 		first_free(l, b);
+		return NULL;
+	}
+	/* While it is born: what it does before it has its order is ours. */
+	if (cgroup_prepare(b->cg, &spec->limits, err) < 0) {
+		abandon(l, b);
 		return NULL;
 	}
 	return b;

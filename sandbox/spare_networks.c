@@ -107,7 +107,9 @@ int spare_networks_take(void)
 		(void)pthread_cond_wait(&spare.made, &spare.lock);
 	if (spare.ready) {
 		fd = spare.network[--spare.ready];
-		spare.resting = spare.ready > 0;
+		spare.resting = true;
+	} else {
+		spare.resting = false;
 		(void)pthread_cond_signal(&spare.changed);
 	}
 	(void)pthread_mutex_unlock(&spare.lock);

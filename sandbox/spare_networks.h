@@ -1,7 +1,7 @@
 /* spare_networks.h - network namespaces made ahead by a thread of the launcher's process, each for
  * one job. It makes one at a time, and no more than are wanted: so it is never faster than the
  * kernel, which buries them at its leisure. What was taken is made again when a job has ended, or
- * when none is left: beside a job's start it would slow that. The same thread closes what takes
+ * when one was missing: beside a job's start it would slow that. The same thread closes what takes
  * long to close. */
 #pragma once
 

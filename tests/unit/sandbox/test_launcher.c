@@ -196,8 +196,7 @@ static void ready_ones_wait_and_go_with_their_launcher(void **state)
 	for (int i = 0; i < 3; i++)
 		wait_until(is_gone(children[i]), "one lives on");
 	assert_int_equal(descriptors(), before);
-	assert_int_equal(
-		system("find /sys/fs/cgroup -name \"job-$PPID-*\" 2>/dev/null | grep -q ."), 256);
+	assert_false(made_up_group_is_left());
 }
 
 static void what_waits_is_not_used_where_it_does_not_fit(void **state)
@@ -219,6 +218,23 @@ static void what_waits_is_not_used_where_it_does_not_fit(void **state)
 		"cat /proc/self/uid_map", &job);
 	assert_says(&job, "300000");
 	end_launcher();
+}
+
+/* Limits are set while the first process is born. */
+static void a_job_whose_limits_are_refused_leaves_nothing(void **state)
+{
+	pid_t children[PROCESSES];
+
+	(void)state;
+	start_launcher(0);
+	job_run((struct sandbox_spec){.limits = {.cpuset = "4000"}}, "true", &job);
+	assert_verdict(&job, SANDBOX_ERRORED);
+	wait_until(children_of(sandbox_launcher_pid(job_launcher), children) == 0,
+		   "its first process lives on");
+	job_run((struct sandbox_spec){0}, "true", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	end_launcher();
+	assert_false(made_up_group_is_left());
 }
 
 static void two_kinds_in_turn_leave_no_groups(void **state)
@@ -520,6 +536,7 @@ int main(void)
 		cmocka_unit_test(every_job_has_a_network_of_its_own),
 		cmocka_unit_test(ready_ones_wait_and_go_with_their_launcher),
 		cmocka_unit_test(what_waits_is_not_used_where_it_does_not_fit),
+		cmocka_unit_test(a_job_whose_limits_are_refused_leaves_nothing),
 		cmocka_unit_test(two_kinds_in_turn_leave_no_groups),
 		cmocka_unit_test(a_dead_one_is_not_handed_out),
 		cmocka_unit_test(a_fork_that_frees_it_does_no_harm),
