@@ -207,9 +207,18 @@ static int make_directory(int parent, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
+/* A user's job that can mount his groups makes none below its own: they would stay behind. v1 can't
+ * be told so. */
+static int seal(const struct place *place, int dir)
+{
+	return place->v2 && geteuid() != 0 ? cgroup_write_text(dir, "cgroup.max.descendants", "0")
+					   : 0;
+}
+
 static int group_make(const struct place *place, const char *parent, const char *name,
 		      unsigned want, struct group *out)
 {
+	int rc;
 	struct group g = {.ops = place->v2 ? &group_v2 : &group_v1,
 			  .dir = -1,
 			  .controllers = place->controllers};
@@ -221,9 +230,14 @@ static int group_make(const struct place *place, const char *parent, const char 
 	if (g.parent < 0)
 		return g.parent;
 	g.dir = make_directory(g.parent, name);
-	if (g.dir < 0) {
+	rc = g.dir < 0 ? g.dir : seal(place, g.dir);
+	if (rc < 0) {
+		if (g.dir >= 0) {
+			(void)unlinkat(g.parent, name, AT_REMOVEDIR);
+			(void)close(g.dir);
+		}
 		(void)close(g.parent);
-		return g.dir;
+		return rc;
 	}
 	furnish(place, parent, want, &g);
 	*out = g;
@@ -325,6 +339,17 @@ int cgroup_make(const struct plan *plan, struct cgroup **out, struct error *err)
 		cg->holds |= cgroup_can_of(cg->group[i].controllers, cg->group[i].ops == &group_v2);
 	*out = give(cg);
 	return 0;
+}
+
+/* Root's groups aren't open to a job, who is never root. */
+bool cgroup_is_open_to_its_user(void)
+{
+	const struct places *places = places_get();
+
+	for (size_t i = 0; i < places->count && geteuid() != 0; i++)
+		if (places->place[i].dir >= 0 && !places->place[i].nsdelegate)
+			return true;
+	return false;
 }
 
 int cgroup_prepare(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)

@@ -81,6 +81,10 @@ uint64_t cgroup_cpu_us(const struct cgroup *cg);
 /* The name of the groups. */
 const char *cgroup_name(const struct cgroup *cg);
 
+/* A job with a control group namespace of its own could change its groups: they belong to its user.
+ */
+bool cgroup_is_open_to_its_user(void);
+
 /* What can be held here, SANDBOX_CAN_*. */
 unsigned cgroup_can(void);
 

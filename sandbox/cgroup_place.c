@@ -103,7 +103,7 @@ static void parse_mount(const char *line, const char *cgroup, struct places *out
 	v2 = strcmp(type, "cgroup2") == 0;
 	if ((!v2 && strcmp(type, "cgroup") != 0) || out->count == PLACES_MAX)
 		return;
-	*place = (struct place){.v2 = v2, .dir = -1};
+	*place = (struct place){.v2 = v2, .nsdelegate = strstr(options, "nsdelegate"), .dir = -1};
 	place->controllers = v2 ? 0 : places_controllers(options);
 	if ((v2 || place->controllers) &&
 	    own_group(cgroup, place->controllers, group, sizeof(group)) &&

@@ -24,6 +24,7 @@ enum controller {
 
 struct place {
 	bool v2;
+	bool nsdelegate; /* a namespace of a group's own can't change the limits of that group */
 	/* That children can have. v2 passes down all of them but the cpuset: each group of that
 	 * costs every job, so it comes with the first that asks. */
 	unsigned controllers;

@@ -78,7 +78,7 @@ static void check_filter(struct checker *c)
 	const struct filter *filter;
 	struct error err = {0};
 
-	tell(c, filter_get(SANDBOX_CI, true, &filter, &err) == 0, true, "the system call filter",
+	tell(c, filter_get(SANDBOX_CI, FILTER_SETID, &filter, &err) == 0, true, "the system call filter",
 	     err.text);
 }
 

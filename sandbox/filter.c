@@ -136,6 +136,9 @@ static const struct rule rules[] = {
 #define PERSONALITIES (PER_LINUX32 | UNAME26 | ADDR_NO_RANDOMIZE)
 #define QUERY         0xffffffff
 
+static const char namespaces[] =
+	"profile: nested (--profile nested) allows it; a control group namespace only to jobs "
+	"started by root, or where cgroup2 is mounted with nsdelegate";
 static const char families[] =
 	"profile: ci (--profile ci) allows netlink; unix, inet and inet6 are allowed always, other "
 	"families by no option";
@@ -143,8 +146,8 @@ static const char typing[] = "it would type into a terminal; no option allows it
 
 /* Calls that are denied by their arguments only. */
 static const struct rule conditional[] = {
-	{"clone", EPERM, SANDBOX_NESTED, nested, 0, {{HAS_ANY_OF, 0, NAMESPACES}}},
-	{"unshare", EPERM, SANDBOX_NESTED, nested, 0, {{HAS_ANY_OF, 0, NAMESPACES | NEWTIME}}},
+	{"clone", EPERM, SANDBOX_NESTED, namespaces, 0, {{HAS_ANY_OF, 0, NAMESPACES}}},
+	{"unshare", EPERM, SANDBOX_NESTED, namespaces, 0, {{HAS_ANY_OF, 0, NAMESPACES | NEWTIME}}},
 	{"seccomp",
 	 EPERM,
 	 SANDBOX_NESTED,
@@ -203,6 +206,11 @@ static const struct rule setid_rules[] = {
 	{"openat2", ENOSYS, NEVER, setid, 0, {{ALWAYS}}}, /* its mode stands behind a pointer */
 };
 
+static const struct rule cgroup_rules[] = {
+	{"clone", EPERM, NEVER, namespaces, 0, {{HAS_ANY_OF, 0, CLONE_NEWCGROUP}}},
+	{"unshare", EPERM, NEVER, namespaces, 0, {{HAS_ANY_OF, 0, CLONE_NEWCGROUP}}},
+};
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct {
@@ -212,6 +220,7 @@ static const struct {
 	{rules, COUNT(rules)},
 	{conditional, COUNT(conditional)},
 	{setid_rules, COUNT(setid_rules)},
+	{cgroup_rules, COUNT(cgroup_rules)},
 };
 
 static int number_of(const struct rule *rule)
@@ -282,7 +291,7 @@ static void append(struct program *p, const struct sock_filter *code, size_t cou
 
 /* The rules of one call stand beside one another. */
 struct calls {
-	const struct rule *rule[COUNT(conditional) + COUNT(setid_rules)];
+	const struct rule *rule[COUNT(conditional) + COUNT(setid_rules) + COUNT(cgroup_rules)];
 	size_t count;
 };
 
@@ -426,7 +435,7 @@ static int keep(const struct program *p, struct filter *out)
 	return 0;
 }
 
-static int build(enum sandbox_profile profile, bool deny_setid, struct filter *out)
+static int build(enum sandbox_profile profile, unsigned more, struct filter *out)
 {
 	struct program *p = calloc(1, sizeof(*p));
 	struct calls calls = {.count = 0};
@@ -435,8 +444,10 @@ static int build(enum sandbox_profile profile, bool deny_setid, struct filter *o
 	if (!p)
 		return -ENOMEM;
 	choose(&calls, conditional, COUNT(conditional), profile);
-	if (deny_setid)
+	if (more & FILTER_SETID)
 		choose(&calls, setid_rules, COUNT(setid_rules), profile);
+	if ((more & FILTER_CGROUPS) && profile == SANDBOX_NESTED) /* the others deny them all */
+		choose(&calls, cgroup_rules, COUNT(cgroup_rules), profile);
 	append(p, prologue, COUNT(prologue));
 	rc = append_calls(p, &calls);
 	if (rc == 0)
@@ -447,14 +458,14 @@ static int build(enum sandbox_profile profile, bool deny_setid, struct filter *o
 	return rc;
 }
 
-int filter_get(enum sandbox_profile profile, bool deny_setid, const struct filter **out,
+int filter_get(enum sandbox_profile profile, unsigned more, const struct filter **out,
 	       struct error *err)
 {
-	static struct filter made[SANDBOX_NESTED + 1][2];
-	struct filter *filter = &made[profile][deny_setid];
+	static struct filter made[SANDBOX_NESTED + 1][(FILTER_SETID | FILTER_CGROUPS) + 1];
+	struct filter *filter = &made[profile][more];
 
 	if (!filter->loud.filter) {
-		int rc = build(profile, deny_setid, filter);
+		int rc = build(profile, more, filter);
 
 		if (rc < 0)
 			return error_set(err, -rc, "build the system call filter");

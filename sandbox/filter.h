@@ -15,9 +15,17 @@ struct filter {
 	struct sock_fprog quiet;
 };
 
-/* `deny_setid`: modes with setuid or setgid bits can't be given to files, for a worktree whose
- * files land as root's on the disk. The filter lives as long as the process. */
-int filter_get(enum sandbox_profile profile, bool deny_setid, const struct filter **out,
+/* What a filter denies beyond its profile. */
+enum {
+	/* Modes with setuid or setgid bits for files: the worktree's land as root's on the disk. */
+	FILTER_SETID = 1,
+	/* Control group namespaces: below one a job can mount its own groups, and these belong to
+	 * its user, limits and all. */
+	FILTER_CGROUPS = 2,
+};
+
+/* It lives as long as the process. */
+int filter_get(enum sandbox_profile profile, unsigned more, const struct filter **out,
 	       struct error *err);
 
 /* What a denied call of that number returns: a positive errno. */

@@ -1,6 +1,7 @@
 #include "sandbox/plan.h"
 
 #include "base/fd.h"
+#include "sandbox/cgroup.h"
 #include "sandbox/template.h"
 
 #include <fcntl.h>
@@ -119,6 +120,12 @@ static bool any_lands_as_root(const struct plan *plan)
 	return any;
 }
 
+static unsigned to_deny(const struct plan *plan)
+{
+	return (any_lands_as_root(plan) ? FILTER_SETID : 0) |
+	       (cgroup_is_open_to_its_user() ? FILTER_CGROUPS : 0);
+}
+
 /* Where this process's arguments stand in its memory, from /proc/self/stat; once. */
 void plan_find_title(struct plan *plan)
 {
@@ -165,7 +172,7 @@ int plan_make(const struct sandbox_spec *spec, struct plan *plan, struct error *
 	if (rc == 0)
 		rc = open_sources(spec, plan, err);
 	if (rc == 0)
-		rc = filter_get(spec->profile, any_lands_as_root(plan), &plan->filter, err);
+		rc = filter_get(spec->profile, to_deny(plan), &plan->filter, err);
 	if (rc == 0 && !(plan->env = make_environment(spec->env)))
 		rc = error_set(err, ENOMEM, "plan the environment");
 	if (rc < 0 || !plan->env) {

@@ -715,3 +715,23 @@ def mounts_a_cgroup_to_become_a_release_agent(b):
     none_reached(b.run('''unshare -UrmC sh -c 'mkdir /tmp/c; mount -t cgroup -o memory x /tmp/c && \
 echo /tmp/x > /tmp/c/release_agent && echo REACHED release_agent; mount -t cgroup2 x /tmp/c && \
 echo max > /tmp/c/memory.max && echo REACHED its limit; true' ''', '--profile', 'nested'))
+
+
+@attack()
+def lifts_its_own_limits(b):
+    """A user's groups are his own, and so the job's: no namespace inside may reach them, and what it
+    makes there doesn't stay (or the groups could not be removed behind it)."""
+    ends_as(b.limited('''unshare -UrmC sh -c 'mkdir /tmp/m /tmp/p /tmp/u
+mount -t cgroup -o memory x /tmp/m; echo -1 > /tmp/m/memory.memsw.limit_in_bytes
+echo -1 > /tmp/m/memory.limit_in_bytes; mkdir -p /tmp/m/sub
+mount -t cgroup -o pids x /tmp/p; echo max > /tmp/p/pids.max; mkdir -p /tmp/p/sub
+mount -t cgroup2 x /tmp/u; echo max > /tmp/u/memory.max; mkdir -p /tmp/u/sub/deep
+echo 0 > /tmp/u/sub/deep/cgroup.procs' 2> /dev/null
+python3 -c 'x = b"x" * (256 << 20)'; true''', '--profile', 'nested', '--memory', '64M'), 'killed', 'memory')
+
+
+@attack()
+def freezes_itself(b):
+    """Who froze himself still meets his end."""
+    ends_as(b.limited('''unshare -UrmC sh -c 'mount -t cgroup2 x /tmp && echo 1 > /tmp/cgroup.freeze; sleep 60'
+sleep 60''', '--profile', 'nested', '--wall', '500ms', '--cpu-time', '10s'), 'timed_out', 'wall')

@@ -50,12 +50,15 @@ class Delegated:
                 f.write('0')
 
     def remove(self):
+        """Raises for groups of jobs that are left."""
+        left = []
         for path in self.groups:
-            for name in ('cupel', 'cupel-caller', ''):
-                try:
-                    os.rmdir(os.path.join(path, name))
-                except FileNotFoundError:
-                    pass
+            for folder, _, _ in os.walk(path, topdown=False):
+                if folder not in (path, path + '/cupel', path + '/cupel-caller'):
+                    left.append(folder)
+                os.rmdir(folder)
+        if left:
+            raise Escape(f'control groups left behind: {left[0]}')
 
 
 class Result:

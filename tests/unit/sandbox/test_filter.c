@@ -69,70 +69,79 @@ static uint32_t run(const struct sock_fprog *program, const struct seccomp_data 
 	return 0;
 }
 
-static const struct filter *get(enum sandbox_profile profile, bool deny_setid)
+static const struct filter *get(enum sandbox_profile profile, unsigned more)
 {
 	const struct filter *f = NULL;
 
-	assert_int_equal(filter_get(profile, deny_setid, &f, NULL), 0);
+	assert_int_equal(filter_get(profile, more, &f, NULL), 0);
 	return f;
 }
 
-static uint32_t answer(enum sandbox_profile profile, bool deny_setid, int number, uint64_t a,
+static uint32_t answer(enum sandbox_profile profile, unsigned more, int number, uint64_t a,
 		       uint64_t b, uint64_t c, uint64_t d)
 {
 	const struct seccomp_data data = {.nr = number, .arch = HERE, .args = {a, b, c, d}};
 
-	return run(&get(profile, deny_setid)->quiet, &data);
+	return run(&get(profile, more)->quiet, &data);
 }
 
 static void arguments_decide(void **state)
 {
 	static const struct {
 		enum sandbox_profile profile;
-		bool deny_setid;
+		unsigned more;
 		int number;
 		uint64_t args[4];
 		uint32_t answer;
 	} calls[] = {
-		{SANDBOX_CI, false, SYS_clone, {SIGCHLD}, SECCOMP_RET_ALLOW},
-		{SANDBOX_CI, false, SYS_clone, {SIGCHLD | CLONE_NEWUSER}, ERROR(EPERM)},
-		{SANDBOX_CI, false, SYS_clone, {CLONE_NEWCGROUP | CLONE_VM}, ERROR(EPERM)},
-		{SANDBOX_NESTED, false, SYS_clone, {CLONE_NEWUSER}, SECCOMP_RET_ALLOW},
-		{SANDBOX_CI, false, SYS_unshare, {CLONE_FILES}, SECCOMP_RET_ALLOW},
-		{SANDBOX_CI, false, SYS_unshare, {0x80}, ERROR(EPERM)},
-		{SANDBOX_CI, false, SYS_seccomp, {1, 0}, SECCOMP_RET_ALLOW},
-		{SANDBOX_CI, false, SYS_seccomp, {1, 1 | 8}, ERROR(EPERM)},
-		{SANDBOX_CI, false, SYS_socket, {AF_INET6, SOCK_STREAM, 0}, SECCOMP_RET_ALLOW},
-		{SANDBOX_CI, false, SYS_socket, {AF_NETLINK, SOCK_RAW, 9}, SECCOMP_RET_ALLOW},
-		{SANDBOX_STRICT, false, SYS_socket, {AF_NETLINK, SOCK_RAW, 0}, SECCOMP_RET_ALLOW},
-		{SANDBOX_STRICT, false, SYS_socket, {AF_NETLINK, SOCK_RAW, 9}, ERROR(EAFNOSUPPORT)},
-		{SANDBOX_NESTED, false, SYS_socket, {AF_PACKET}, ERROR(EAFNOSUPPORT)},
-		{SANDBOX_NESTED, false, SYS_socket, {AF_VSOCK}, ERROR(EAFNOSUPPORT)},
-		{SANDBOX_CI, false, SYS_socket, {AF_ALG | HIGH}, ERROR(EAFNOSUPPORT)},
-		{SANDBOX_CI, false, SYS_ioctl, {0, TCGETS}, SECCOMP_RET_ALLOW},
-		{SANDBOX_NESTED, false, SYS_ioctl, {0, TIOCSTI}, ERROR(EPERM)},
-		{SANDBOX_CI, false, SYS_ioctl, {0, TIOCSTI | HIGH}, ERROR(EPERM)},
-		{SANDBOX_CI, false, SYS_ioctl, {0, TIOCLINUX}, ERROR(EPERM)},
-		{SANDBOX_CI, false, SYS_personality, {0xffffffff}, SECCOMP_RET_ALLOW},
-		{SANDBOX_CI, false, SYS_personality, {ADDR_NO_RANDOMIZE}, SECCOMP_RET_ALLOW},
-		{SANDBOX_CI, false, SYS_personality, {READ_IMPLIES_EXEC}, ERROR(EPERM)},
-		{SANDBOX_CI, false, SYS_fchmodat, {0, 0, 04755}, SECCOMP_RET_ALLOW},
-		{SANDBOX_CI, true, SYS_fchmodat, {0, 0, 0755}, SECCOMP_RET_ALLOW},
-		{SANDBOX_CI, true, SYS_fchmodat, {0, 0, 02755}, ERROR(EPERM)},
+		{SANDBOX_CI, 0, SYS_clone, {SIGCHLD}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, 0, SYS_clone, {SIGCHLD | CLONE_NEWUSER}, ERROR(EPERM)},
+		{SANDBOX_CI, 0, SYS_clone, {CLONE_NEWCGROUP | CLONE_VM}, ERROR(EPERM)},
+		{SANDBOX_NESTED, 0, SYS_clone, {CLONE_NEWUSER}, SECCOMP_RET_ALLOW},
+		{SANDBOX_NESTED, 0, SYS_unshare, {CLONE_NEWCGROUP}, SECCOMP_RET_ALLOW},
+		{SANDBOX_NESTED, FILTER_CGROUPS, SYS_unshare, {CLONE_NEWCGROUP}, ERROR(EPERM)},
+		{SANDBOX_NESTED, FILTER_CGROUPS, SYS_unshare, {CLONE_NEWUSER}, SECCOMP_RET_ALLOW},
+		{SANDBOX_NESTED,
+		 FILTER_CGROUPS | FILTER_SETID,
+		 SYS_clone,
+		 {CLONE_NEWCGROUP | CLONE_NEWUSER},
+		 ERROR(EPERM)},
+		{SANDBOX_CI, FILTER_CGROUPS, SYS_clone, {CLONE_NEWUSER}, ERROR(EPERM)},
+		{SANDBOX_CI, 0, SYS_unshare, {CLONE_FILES}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, 0, SYS_unshare, {0x80}, ERROR(EPERM)},
+		{SANDBOX_CI, 0, SYS_seccomp, {1, 0}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, 0, SYS_seccomp, {1, 1 | 8}, ERROR(EPERM)},
+		{SANDBOX_CI, 0, SYS_socket, {AF_INET6, SOCK_STREAM, 0}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, 0, SYS_socket, {AF_NETLINK, SOCK_RAW, 9}, SECCOMP_RET_ALLOW},
+		{SANDBOX_STRICT, 0, SYS_socket, {AF_NETLINK, SOCK_RAW, 0}, SECCOMP_RET_ALLOW},
+		{SANDBOX_STRICT, 0, SYS_socket, {AF_NETLINK, SOCK_RAW, 9}, ERROR(EAFNOSUPPORT)},
+		{SANDBOX_NESTED, 0, SYS_socket, {AF_PACKET}, ERROR(EAFNOSUPPORT)},
+		{SANDBOX_NESTED, 0, SYS_socket, {AF_VSOCK}, ERROR(EAFNOSUPPORT)},
+		{SANDBOX_CI, 0, SYS_socket, {AF_ALG | HIGH}, ERROR(EAFNOSUPPORT)},
+		{SANDBOX_CI, 0, SYS_ioctl, {0, TCGETS}, SECCOMP_RET_ALLOW},
+		{SANDBOX_NESTED, 0, SYS_ioctl, {0, TIOCSTI}, ERROR(EPERM)},
+		{SANDBOX_CI, 0, SYS_ioctl, {0, TIOCSTI | HIGH}, ERROR(EPERM)},
+		{SANDBOX_CI, 0, SYS_ioctl, {0, TIOCLINUX}, ERROR(EPERM)},
+		{SANDBOX_CI, 0, SYS_personality, {0xffffffff}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, 0, SYS_personality, {ADDR_NO_RANDOMIZE}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, 0, SYS_personality, {READ_IMPLIES_EXEC}, ERROR(EPERM)},
+		{SANDBOX_CI, 0, SYS_fchmodat, {0, 0, 04755}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, FILTER_SETID, SYS_fchmodat, {0, 0, 0755}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, FILTER_SETID, SYS_fchmodat, {0, 0, 02755}, ERROR(EPERM)},
 		/* Without O_CREAT the mode is whatever stood in the register. */
-		{SANDBOX_CI, true, SYS_openat, {0, 0, O_WRONLY, 06777}, SECCOMP_RET_ALLOW},
-		{SANDBOX_CI, true, SYS_openat, {0, 0, O_CREAT, 0644}, SECCOMP_RET_ALLOW},
-		{SANDBOX_CI, true, SYS_openat, {0, 0, O_CREAT, 04644}, ERROR(EPERM)},
-		{SANDBOX_CI, true, SYS_openat, {0, 0, O_TMPFILE, 02644}, ERROR(EPERM)},
-		{SANDBOX_CI, true, SYS_openat2, {0}, ERROR(ENOSYS)},
-		{SANDBOX_CI, false, SYS_openat2, {0}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, FILTER_SETID, SYS_openat, {0, 0, O_WRONLY, 06777}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, FILTER_SETID, SYS_openat, {0, 0, O_CREAT, 0644}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, FILTER_SETID, SYS_openat, {0, 0, O_CREAT, 04644}, ERROR(EPERM)},
+		{SANDBOX_CI, FILTER_SETID, SYS_openat, {0, 0, O_TMPFILE, 02644}, ERROR(EPERM)},
+		{SANDBOX_CI, FILTER_SETID, SYS_openat2, {0}, ERROR(ENOSYS)},
+		{SANDBOX_CI, 0, SYS_openat2, {0}, SECCOMP_RET_ALLOW},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-		uint32_t got = answer(calls[i].profile, calls[i].deny_setid, calls[i].number,
-				      calls[i].args[0], calls[i].args[1], calls[i].args[2],
-				      calls[i].args[3]);
+		uint32_t got =
+			answer(calls[i].profile, calls[i].more, calls[i].number, calls[i].args[0],
+			       calls[i].args[1], calls[i].args[2], calls[i].args[3]);
 
 		if (got != calls[i].answer)
 			fail_msg("call %zu of the table: %#x", i, got);
@@ -148,7 +157,7 @@ static void profiles_widen(void **state)
 		bool before = false;
 
 		for (int profile = SANDBOX_STRICT; profile <= SANDBOX_NESTED; profile++) {
-			bool allowed = answer((enum sandbox_profile)profile, false, number, 0, 0, 0,
+			bool allowed = answer((enum sandbox_profile)profile, 0, number, 0, 0, 0,
 					      0) == SECCOMP_RET_ALLOW;
 
 			denied[profile] += !allowed;
@@ -172,7 +181,7 @@ static void what_the_list_does_not_know_is_not_there(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++)
 		for (int profile = SANDBOX_STRICT; profile <= SANDBOX_NESTED; profile++) {
-			const struct filter *f = get((enum sandbox_profile)profile, false);
+			const struct filter *f = get((enum sandbox_profile)profile, 0);
 
 			assert_int_equal(run(&f->quiet, &strangers[i]), ERROR(ENOSYS));
 			assert_int_equal(run(&f->loud, &strangers[i]), ERROR(ENOSYS));
@@ -182,7 +191,7 @@ static void what_the_list_does_not_know_is_not_there(void **state)
 /* The caller is asked, answers with the same errno, and can name the call. */
 static void the_loud_program_asks_where_the_quiet_one_refuses(void **state)
 {
-	const struct filter *f = get(SANDBOX_STRICT, true);
+	const struct filter *f = get(SANDBOX_STRICT, FILTER_SETID);
 	char name[64];
 
 	(void)state;
