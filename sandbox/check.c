@@ -78,8 +78,8 @@ static void check_filter(struct checker *c)
 	const struct filter *filter;
 	struct error err = {0};
 
-	tell(c, filter_get(SANDBOX_CI, FILTER_SETID, &filter, &err) == 0, true, "the system call filter",
-	     err.text);
+	tell(c, filter_get(SANDBOX_CI, FILTER_SETID, &filter, &err) == 0, true,
+	     "the system call filter", err.text);
 }
 
 int sandbox_check(void (*line)(void *context, bool ok, const char *what, const char *remedy),

@@ -5,6 +5,7 @@
 #include "sandbox/outcome.h"
 #include "sandbox/prove.h"
 #include "sandbox/report.h"
+#include "sandbox/report_file.h"
 #include "sandbox/resident.h"
 #include "sandbox/sandbox.h"
 
@@ -12,8 +13,10 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 
 #define STATUS_USAGE      125
 #define STATUS_NOT_SET_UP 125
@@ -38,10 +41,11 @@ static int complain(const char *text)
 
 static void pass_on(void *context, int stream, const void *bytes, size_t length)
 {
-	bool *broken = context;
+	int *broken = context;
+	int rc = fd_write_all(stream, bytes, length);
 
-	if (fd_write_all(stream, bytes, length) < 0)
-		*broken = true; /* nobody reads any more */
+	if (rc < 0 && !*broken)
+		*broken = -rc;
 }
 
 static void print_line(void *context, bool ok, const char *what, const char *remedy)
@@ -85,12 +89,26 @@ static void cancel(struct sandbox *s, int signals)
 	sandbox_kill(s, reason);
 }
 
-static int write_report(int fd, const struct sandbox_outcome *outcome)
+static void give_up(struct sandbox *s, int broken)
+{
+	char reason[128];
+
+	if (broken == EPIPE)
+		(void)snprintf(reason, sizeof(reason), "nobody reads the output");
+	else
+		(void)snprintf(reason, sizeof(reason), "its output can't be written: %s",
+			       strerror(broken));
+	sandbox_kill(s, reason);
+}
+
+static int write_report(struct report_file *file, const struct sandbox_outcome *outcome,
+			struct error *err)
 {
 	owned_buffer text = {0};
 	int rc = report_json(outcome, &text);
 
-	return rc < 0 ? rc : fd_write_all(fd, text.data, text.length);
+	return rc < 0 ? error_set(err, -rc, "write the report")
+		      : report_file_write(file, text.data, text.length, err);
 }
 
 static int run(struct options *o, struct sandbox_outcome *outcome, struct error *err)
@@ -98,7 +116,7 @@ static int run(struct options *o, struct sandbox_outcome *outcome, struct error 
 	owned(sandbox_launcher) *launcher = NULL;
 	owned(sandbox) *s = NULL;
 	owned_fd signals = open_signals();
-	bool broken = false;
+	int broken = 0;
 	int rc = o->by_launcher ? sandbox_launcher_new(NULL, &launcher, err) : 0;
 
 	if (rc < 0)
@@ -115,7 +133,7 @@ static int run(struct options *o, struct sandbox_outcome *outcome, struct error 
 					 {.fd = signals, .events = POLLIN}};
 
 		if (broken)
-			sandbox_kill(s, "nobody reads the output");
+			give_up(s, broken);
 		(void)poll(wait, 2, -1); /* EINTR: look again */
 		if (wait[1].revents)
 			cancel(s, signals);
@@ -136,36 +154,64 @@ static void explain(const struct sandbox_outcome *outcome)
 			      outcome_verdict_name(outcome->verdict), outcome->reason);
 }
 
+/* A directory full of the owner's keys is nobody's worktree, though a login begins there. */
+static bool is_home(const char *worktree)
+{
+	const char *home = getenv("HOME");
+	struct stat it, st;
+
+	return home && stat(worktree, &it) == 0 && stat(home, &st) == 0 && it.st_dev == st.st_dev &&
+	       it.st_ino == st.st_ino;
+}
+
+/* The spec's worktree as an absolute path, in `path` of PATH_MAX bytes where it isn't one. */
+static int find_worktree(struct options *o, char *path, struct error *err)
+{
+	const char *wanted = o->spec.worktree;
+	size_t length;
+
+	if (o->bare)
+		return 0;
+	if (!wanted || *wanted != '/') {
+		if (!getcwd(path, PATH_MAX))
+			return error_set(err, errno,
+					 "the current directory can't be found; give --workdir");
+		length = strlen(path);
+		if (wanted && (size_t)snprintf(path + length, PATH_MAX - length, "%s%s",
+					       length > 1 ? "/" : "", wanted) >= PATH_MAX - length)
+			return error_set(err, ENAMETOOLONG, "--workdir '%.200s'", wanted);
+		o->spec.worktree = path;
+	}
+	if (is_home(o->spec.worktree))
+		return error_say(err, EPERM,
+				 "the worktree is your home directory %s, which the job could then "
+				 "read and write; change to a directory made for it",
+				 o->spec.worktree);
+	return 0;
+}
+
 static int run_command(struct options *o)
 {
 	struct sandbox_outcome outcome = {.verdict = SANDBOX_ERRORED, .exit_code = -1};
+	struct report_file report = REPORT_FILE_NONE;
 	struct error err = {0};
-	owned_fd report = -1;
-	char cwd[PATH_MAX];
+	char worktree[PATH_MAX];
+	int rc = find_worktree(o, worktree, &err);
 
-	if (!o->spec.worktree && !o->bare) {
-		if (!getcwd(cwd, sizeof(cwd)))
-			return complain("the current directory can't be found; give --workdir");
-		o->spec.worktree = cwd;
-	} else if (o->spec.worktree && !realpath(o->spec.worktree, cwd)) {
-		return complain("--workdir: there is no such directory");
-	}
-	if (o->report) {
-		report = open(o->report, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-		if (report < 0) {
-			(void)error_set(&err, errno, "--report %s", o->report);
-			return complain(err.text);
-		}
-	}
+	if (rc == 0 && o->report)
+		rc = report_file_open(o->report, &o->spec, &report, &err);
+	if (rc < 0)
+		return complain(err.text);
 	if (run(o, &outcome, &err) < 0) {
 		(void)snprintf(outcome.reason, sizeof(outcome.reason), "%.390s", err.text);
 		outcome.infrastructure = err.code != EINVAL;
 		outcome.shell_status = STATUS_NOT_SET_UP;
 	}
 	explain(&outcome);
-	if (report >= 0 && write_report(report, &outcome) < 0)
-		return complain("the report could not be written");
-	return outcome.shell_status;
+	if (o->report)
+		rc = write_report(&report, &outcome, &err);
+	report_file_done(&report);
+	return rc < 0 ? complain(err.text) : outcome.shell_status;
 }
 
 int main(int argc, char **argv)
@@ -197,5 +243,7 @@ int main(int argc, char **argv)
 		status = run_command(&options);
 	}
 	options_done(&options);
+	if (fflush(stdout) != 0)
+		return complain("standard output could not be written");
 	return status;
 }

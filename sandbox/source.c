@@ -3,8 +3,10 @@
 #include "sandbox/sys.h"
 
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/vfs.h>
 
 void source_done(struct source *s)
 {
@@ -222,12 +224,20 @@ int source_bind(const struct sandbox_bind *bind, const struct ids *ids, struct s
 		struct error *err)
 {
 	struct source s = SOURCE_NONE;
+	struct statfs fs;
 	char what[256];
 	int fd = open_plain(bind->from, "bind", err), rc;
 
 	if (fd < 0)
 		return fd;
 	(void)snprintf(what, sizeof(what), "bind '%.200s'", bind->from);
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC) {
+		(void)close(fd);
+		return error_say(err, EINVAL,
+				 "%s would show the host's processes; the job has a /proc of its "
+				 "own",
+				 what);
+	}
 	s.writable = bind->writable;
 	s.target = bind->to ? bind->to : bind->from;
 	rc = fill(&s, fd, ids, what, err);

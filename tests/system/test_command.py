@@ -1,0 +1,154 @@
+"""The command cupel-sandbox as it is typed: what it answers to nonsense, and whose word its report is."""
+import json
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from harness import BIN
+
+SECONDS = 30
+
+
+class CommandTest(unittest.TestCase):
+    def setUp(self):
+        self.top = Path(tempfile.mkdtemp(prefix="cupel-command-", dir="/dev/shm"))
+        self.addCleanup(shutil.rmtree, self.top)
+        self.tree = self.top / "tree"
+        self.tree.mkdir()
+
+    def type(self, *words, cwd=None, **more):
+        return subprocess.run([BIN / "cupel-sandbox", *map(str, words)], cwd=cwd or self.tree, timeout=SECONDS,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, **more)
+
+    def assert_refused(self, *words, status=125, says, **more):
+        """In one sentence; and nothing is left."""
+        before = sorted(self.top.rglob("*"))
+        done = self.type(*words, **more)
+        self.assertEqual(done.returncode, status, f"{words}: {done.stderr}")
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        self.assertRegex(done.stderr, says)
+        self.assertEqual(done.stdout, "")
+        self.assertEqual(sorted(self.top.rglob("*")), before)
+
+
+class BadInput(CommandTest):
+    def test_sizes_and_times(self):
+        for option, value in (("--memory", "12X"), ("--memory", "-1"), ("--memory", "99999999999999999999"), ("--memory", "1K"),
+                              ("--wall", "10x"), ("--wall", "1e9s"), ("--wall", "99999999999h"), ("--tasks", "0"),
+                              ("--tasks", "many"), ("--cpus", "0"), ("--cpus", "nan"), ("--output", ""), ("--cpuset", "3-1")):
+            with self.subTest(option=option, value=value):
+                self.assert_refused(option, value, "--", "true", says="^cupel-sandbox: .+")
+
+    def test_worktrees(self):
+        (self.top / "link").symlink_to(self.tree)
+        (self.top / "loop").symlink_to("loop")
+        (self.top / "file").write_text("")
+        for name, says in (("none", "No such file"), ("link", "symbolic link"), ("file", "is a file"), ("loop", "symbolic link"),
+                           ("x" * 5000, "name too long|ENAMETOOLONG")):
+            with self.subTest(name=name[:20]):
+                self.assert_refused("--workdir", self.top / name, "--", "true", says=says)
+        self.assert_refused("--", "true", cwd="/", says="the host's own /")
+        self.assert_refused("--", "true", env={"HOME": str(self.tree)}, says="home directory")
+
+    def test_a_relative_worktree_is_one(self):
+        (self.tree / "sub").mkdir()
+        done = self.type("--workdir", "sub", "--", "touch", "made")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue((self.tree / "sub" / "made").exists())
+
+    def test_commands(self):
+        (self.tree / "plain").write_text("true\n")
+        self.assert_refused("--", "no-such-command", status=127, says="no-such-command")
+        self.assert_refused("--", "./none", status=127, says="none")
+        self.assert_refused("--", "./plain", status=126, says="plain")
+        self.assert_refused("--", "/", status=126, says="'/'")
+        self.assert_refused("--", says="command")
+
+    def test_binds_and_roots(self):
+        self.assert_refused("--bind", "relative:/x", "--", "true", says="absolute")
+        self.assert_refused("--bind", f"{self.tree}:relative", "--", "true", says="absolute")
+        self.assert_refused("--bind", "/nonexistent:/x", "--", "true", says="/nonexistent")
+        self.assert_refused("--bind", "/proc:/x", "--", "true", says="the host's processes")
+        self.assert_refused("--root", "/nonexistent", "--", "true", says="/nonexistent")
+        self.assert_refused("--root", self.tree, "--", "true", status=127, says="true")
+
+    def test_more_arguments_than_the_kernel_takes(self):
+        done = self.type("--", "echo", *["x" * 1000] * 1500)
+        self.assertEqual(done.returncode, 0)
+        with self.assertRaises(OSError):  # the kernel refuses it before we are asked
+            self.type("--", "echo", "x" * 200000)
+
+    def test_closed_descriptors(self):
+        for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+            done = subprocess.run(["sh", "-c", f'"$0" --report report -- sh -c "echo said > made" {closed}', BIN / "cupel-sandbox"],
+                                  cwd=self.tree, timeout=SECONDS, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, closed + done.stderr)
+            self.assertEqual((self.tree / "made").read_text(), "said\n")
+            self.assertEqual(json.loads((self.tree / "report").read_text())["verdict"], "passed")
+
+    def test_an_output_that_takes_nothing_is_told(self):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([BIN / "cupel-sandbox", "--", "sh", "-c", "echo hi; sleep 60"], cwd=self.tree, timeout=SECONDS,
+                                  stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, 137)
+            self.assertIn("No space left", done.stderr)
+            for word in ("--check", "--help", "--version"):
+                self.assertEqual(subprocess.run([BIN / "cupel-sandbox", word], timeout=SECONDS, stdout=full,
+                                                stderr=subprocess.DEVNULL).returncode, 125)
+
+
+class Reports(CommandTest):
+    def report(self, name="report"):
+        return json.loads((self.tree / name).read_text())
+
+    def test_the_job_has_no_say_in_it(self):
+        for forgery in ("rm -f report; echo '{\"verdict\": \"passed\"}' > report; exit 1",
+                        "for i in 1 2 3 4; do echo xxxxxxxxx >> report; done; exit 1",
+                        f"ln -s {self.top}/victim report; exit 1"):
+            with self.subTest(forgery=forgery):
+                (self.top / "victim").write_text("precious")
+                self.type("--report", "report", "--", "sh", "-c", forgery)
+                self.assertEqual(self.report()["verdict"], "failed")
+                self.assertEqual((self.top / "victim").read_text(), "precious")
+
+    def test_a_planted_link_is_not_followed(self):
+        (self.top / "victim").write_text("precious")
+        (self.tree / "report").symlink_to(self.top / "victim")
+        self.assert_refused("--report", "report", "--", "true", says="symbolic link")
+        self.assertEqual((self.top / "victim").read_text(), "precious")
+        (self.tree / "folder").symlink_to(self.top)
+        self.assert_refused("--report", "folder/victim", "--", "true", says="symbolic link")
+        self.assertEqual((self.top / "victim").read_text(), "precious")
+
+    def test_a_directory_that_the_job_could_replace_is_refused(self):
+        (self.tree / "sub").mkdir()
+        self.assert_refused("--report", "sub/report", "--", "true", says="the job can replace")
+        (self.top / "other" / "sub").mkdir(parents=True)
+        self.assert_refused("--bind", f"{self.top}/other:/other:rw", "--report", "../other/sub/report", "--", "true",
+                            says="the job can replace")
+
+    def test_an_old_report_is_gone_when_no_new_one_can_be(self):
+        (self.tree / "report").write_text('{"verdict": "passed"}')
+        done = self.type("--report", "report", "--", "mkdir", "report")
+        self.assertEqual(done.returncode, 125)
+        self.assertTrue((self.tree / "report").is_dir())
+        self.assertEqual([path.name for path in self.tree.iterdir()], ["report"])
+
+    def test_a_descriptor_and_a_device_are_written_as_they_are(self):
+        done = self.type("--report", "/dev/fd/2", "--", "true")
+        self.assertEqual(json.loads(done.stderr)["verdict"], "passed")
+        self.assertEqual(self.type("--report", "/dev/null", "--", "true").returncode, 0)
+        self.assertTrue(Path("/dev/null").is_char_device())
+        self.assert_refused("--report", "/dev/stdout", "--", "true", says="symbolic link")
+        self.assertTrue(Path("/dev/stdout").is_symlink())
+
+    def test_it_tells_why_nothing_was_started(self):
+        self.type("--report", "report", "--memory", "64M", "--", "./none")
+        self.assertEqual(self.report()["verdict"], "errored")
+        self.assertIn("none", self.report()["reason"])
+
+
+if __name__ == "__main__":
+    unittest.main()
