@@ -272,13 +272,26 @@ static const char passwd[] = "root:x:0:0:root:/root:/usr/sbin/nologin\n"
 			     "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
 static const char group[] = "root:x:0:\ntty:x:5:\njob:x:1000:\nnogroup:x:65534:\n";
 
-/* The owner's root has its own /etc; only who is who inside is ours. */
+static const char *hostname_of(const struct plan *plan)
+{
+	return plan->spec->hostname ? plan->spec->hostname : "cupel";
+}
+
+static void write_hosts(const struct plan *plan, char *out, size_t size)
+{
+	(void)snprintf(out, size, "127.0.0.1 localhost %s\n::1 localhost\n", hostname_of(plan));
+}
+
+/* The owner's root has its own /etc; only who is who inside is ours, where it has a place for it.
+ */
 static int chosen_etc(struct plan *plan)
 {
-	static const char *const files[][2] = {{"passwd", passwd}, {"group", group}};
+	char hosts[256];
+	const char *const files[][2] = {{"passwd", passwd}, {"group", group}, {"hosts", hosts}};
 	int rc = 0;
 
-	for (size_t i = 0; i < 2 && rc == 0; i++) {
+	write_hosts(plan, hosts, sizeof(hosts));
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && rc == 0; i++) {
 		char path[32];
 
 		(void)snprintf(path, sizeof(path), "etc/%s", files[i][0]);
@@ -307,14 +320,13 @@ static int host_etc(struct plan *plan)
 		"/etc/ld.so.cache",     "/etc/ssl/certs",       "/etc/ssl/openssl.cnf",
 		"/etc/localtime",       "/etc/java-11-openjdk", "/etc/java-17-openjdk",
 		"/etc/java-21-openjdk", "/etc/java-25-openjdk"};
-	const char *hostname = plan->spec->hostname ? plan->spec->hostname : "cupel";
 	char hosts[256];
 	int rc = 0;
 
-	(void)snprintf(hosts, sizeof(hosts), "127.0.0.1 localhost %s\n::1 localhost\n", hostname);
+	write_hosts(plan, hosts, sizeof(hosts));
 	rc = write_file(plan, "etc/hosts", hosts);
 	if (rc == 0)
-		rc = write_file(plan, "etc/hostname", hostname);
+		rc = write_file(plan, "etc/hostname", hostname_of(plan));
 	for (size_t i = 0; i < sizeof(written) / sizeof(written[0]) && rc == 0; i++)
 		rc = write_file(plan, written[i][0], written[i][1]);
 	if (rc == 0 && mkdirat(plan->root, "etc/ssl", 0755) < 0)

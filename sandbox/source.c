@@ -122,12 +122,32 @@ static int make_usable(struct source *s, const struct ids *ids, const struct sta
 	return 0;
 }
 
+/* The host itself is nobody's to write: a command started in `/` by habit would hand it all over.
+ * `path` is the real one. */
+static int refuse_system(const char *path, const char *what, struct error *err)
+{
+	static const char *const system[] = {
+		"/",    "/bin",   "/boot",    "/dev",     "/etc",       "/home",
+		"/lib", "/lib64", "/proc",    "/run",     "/sbin",      "/sys",
+		"/usr", "/var",   "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/sbin"};
+
+	for (size_t i = 0; i < sizeof(system) / sizeof(system[0]); i++)
+		if (strcmp(path, system[i]) == 0)
+			return error_say(err, EPERM,
+					 "%s is the host's own %s, which the job could then write; "
+					 "give it a directory made for it",
+					 what, path);
+	return 0;
+}
+
 static int fill(struct source *s, int fd, const struct ids *ids, const char *what,
 		struct error *err)
 {
 	struct stat st;
 	int rc = identify(s, fd, &st, what, err);
 
+	if (rc == 0 && s->writable)
+		rc = refuse_system(s->path, what, err);
 	return rc < 0 ? rc : make_usable(s, ids, &st, what, err);
 }
 
@@ -174,30 +194,10 @@ static int take_worktree(int borrowed, struct error *err)
 	return error_say(err, ENOTDIR, "the worktree's descriptor is no directory");
 }
 
-/* The host itself is nobody's worktree: a command started in `/` by habit would hand it all over.
- * `path` is the real one. */
-static int refuse_system(const char *path, struct error *err)
-{
-	static const char *const system[] = {
-		"/",    "/bin",   "/boot",    "/dev",     "/etc",       "/home",
-		"/lib", "/lib64", "/proc",    "/run",     "/sbin",      "/sys",
-		"/usr", "/var",   "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/sbin"};
-
-	for (size_t i = 0; i < sizeof(system) / sizeof(system[0]); i++)
-		if (strcmp(path, system[i]) == 0)
-			return error_say(err, EPERM,
-					 "the worktree is the host's own %s, which the job could "
-					 "then write; change to a directory made for it",
-					 path);
-	return 0;
-}
-
 int source_worktree(const struct sandbox_spec *spec, const struct ids *ids, struct source *out,
 		    struct error *err)
 {
-	static const char what[] = "the worktree";
 	struct source s = {.fd = -1, .writable = true, .target = SANDBOX_WORKTREE};
-	struct stat st;
 	int fd, rc;
 
 	if (!spec->worktree_open && !spec->worktree) {
@@ -208,11 +208,7 @@ int source_worktree(const struct sandbox_spec *spec, const struct ids *ids, stru
 				 : open_worktree(spec->worktree, err);
 	if (fd < 0)
 		return fd;
-	rc = identify(&s, fd, &st, what, err);
-	if (rc == 0)
-		rc = refuse_system(s.path, err);
-	if (rc == 0)
-		rc = make_usable(&s, ids, &st, what, err);
+	rc = fill(&s, fd, ids, "the worktree", err);
 	if (rc < 0)
 		source_done(&s);
 	else

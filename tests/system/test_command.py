@@ -71,6 +71,7 @@ class BadInput(CommandTest):
         self.assert_refused("--bind", f"{self.tree}:relative", "--", "true", says="absolute")
         self.assert_refused("--bind", "/nonexistent:/x", "--", "true", says="/nonexistent")
         self.assert_refused("--bind", "/proc:/x", "--", "true", says="the host's processes")
+        self.assert_refused("--bind", "/etc:/x:rw", "--", "true", says="the host's own /etc")
         self.assert_refused("--root", "/nonexistent", "--", "true", says="/nonexistent")
         self.assert_refused("--root", self.tree, "--", "true", status=127, says="true")
 
@@ -97,6 +98,46 @@ class BadInput(CommandTest):
             for word in ("--check", "--help", "--version"):
                 self.assertEqual(subprocess.run([BIN / "cupel-sandbox", word], timeout=SECONDS, stdout=full,
                                                 stderr=subprocess.DEVNULL).returncode, 125)
+
+
+class Roots(CommandTest):
+    """A root directory of the owner's choice: a shell and its libraries, as debootstrap would have put them."""
+
+    def make_root(self):
+        root = self.top / "root"
+        for name in ("bin", "etc", "dev", "proc", "sys", "tmp", "build", "home/job", "var/tmp", "run"):
+            (root / name).mkdir(parents=True)
+        (root / "etc/hosts").write_text("its own\n")
+        (root / "etc/passwd").write_text("its own\n")
+        (root / "etc/other").write_text("its own\n")
+        libraries = subprocess.run(["ldd", "/bin/sh"], capture_output=True, text=True, check=True).stdout
+        for word in libraries.split():
+            if word.startswith("/"):
+                (root / word[1:]).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(word, root / word[1:])
+        shutil.copy(Path("/bin/sh").resolve(), root / "bin/sh")
+        return root
+
+    def test_it_is_the_root_and_cannot_be_written(self):
+        root = self.make_root()
+        before = sorted(root.rglob("*"))
+        script = ("read line < /etc/hosts; echo $line; read line < /etc/passwd; echo $line; read line < /etc/other; echo $line; "
+                  "echo x > /made || echo refused; echo x > /bin/sh || echo refused; echo /bin/* /usr/*; echo x > /tmp/made && echo x > made")
+        done = self.type("--root", root, "--", "sh", "-c", script)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.splitlines()[:5],
+                         ["127.0.0.1 localhost cupel", "root:x:0:0:root:/root:/usr/sbin/nologin", "its own", "refused", "refused"])
+        self.assertEqual(done.stdout.splitlines()[5], "/bin/sh /usr/*")
+        self.assertEqual((self.tree / "made").read_text(), "x\n")
+        self.assertEqual(sorted(root.rglob("*")), before)
+        self.assertEqual((root / "etc/hosts").read_text(), "its own\n")
+
+    def test_a_root_may_lack_what_would_be_laid_over(self):
+        root = self.make_root()
+        (root / "etc/hosts").unlink()
+        (root / "etc/passwd").unlink()
+        done = self.type("--root", root, "--", "sh", "-c", "echo /etc/*")
+        self.assertEqual((done.returncode, done.stdout), (0, "/etc/other\n"), done.stderr)
 
 
 class Reports(CommandTest):
