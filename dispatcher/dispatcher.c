@@ -78,6 +78,7 @@ static void commit(struct dispatcher *d)
 		begin_anew(d, &err);
 	d->turns++;
 	outbox_flush(d);
+	outbox_dismiss_doomed(d);
 }
 
 static void turn(evutil_socket_t fd, short what, void *context)
@@ -249,6 +250,7 @@ static void init(struct dispatcher *d, struct event_base *base,
 	d->base = base;
 	d->turns = 1;
 	d->options = *options;
+	d->outbox.max = options->outbox_max;
 	d->dir = d->lock = -1;
 	(void)snprintf(d->software, sizeof(d->software), "cupel-dispatcher %s", CUPEL_VERSION);
 	TAILQ_INIT(&d->sessions);

@@ -23,12 +23,17 @@ struct dispatcher_options {
 	uint64_t prepare_ms;        /* preparing, and finishing, at most */
 	uid_t allow_uids[DISPATCHER_UIDS_MAX]; /* local users who are admins */
 	size_t allow_uids_count;
+	/* Bytes said in one turn: a turn handles what the sockets held, so that this isn't reached;
+	 * were it, the frames beyond it are lost and their peers are dismissed, which makes them
+	 * ask again. */
+	size_t outbox_max;
 };
 /* The defaults of every number. */
 #define DISPATCHER_OPTIONS                                                                         \
 	{                                                                                          \
 		.heartbeat_ms = 5000, .lease_ms = 60000, .lease_slack_ms = 5000,                   \
-		.accept_ms = 5000, .deadline_slack_ms = 10000, .prepare_ms = 300000                \
+		.accept_ms = 5000, .deadline_slack_ms = 10000, .prepare_ms = 300000,               \
+		.outbox_max = (size_t)256 << 20                                                    \
 	}
 
 struct dispatcher;

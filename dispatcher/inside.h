@@ -39,8 +39,9 @@ struct dispatcher {
 	uint64_t last_session;
 	uint64_t turns;
 	struct buffer outbox; /* said when the turn is committed */
-	struct event *turn;   /* active while there is something to end a turn for */
-	struct event *retry;  /* looks again at logs that the disk had no room for */
+	bool some_doomed;
+	struct event *turn;  /* active while there is something to end a turn for */
+	struct event *retry; /* looks again at logs that the disk had no room for */
 	struct timeval log_retry;
 	struct map changed;           /* runs, for who watches them */
 	struct map ended;             /* runs, for who follows them all */
@@ -69,12 +70,14 @@ void unload(struct dispatcher *d);
 /* --- outbox.c
  * ----------------------------------------------------------------------------------------- */
 
-/* Says it once what was done before is on disk. NULL session: nobody is there to hear it. */
+/* Says it once what was done before is on disk. NULL session: nobody is there to hear it. The
+ * session stays what it is: one that can't be told is doomed, and goes at the end of the turn. */
 void say(struct session *s, uint8_t type, const ProtobufCMessage *m);
 void say_error(struct session *s, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void say_done(struct session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void outbox_flush(struct dispatcher *d);
+void outbox_dismiss_doomed(struct dispatcher *d);
 /* Its line has room again. */
 void outbox_drained(struct session *s);
 /* Forgets what could not be kept, and marks who would have heard it. */
@@ -133,6 +136,7 @@ struct session {
 	char name[MESSAGE_NAME_MAX + 1];
 	struct runner *runner; /* of a runner */
 	bool finishing;        /* told to go; nothing is heard any more */
+	bool doomed;           /* the same soon: something could not be said to it */
 	uint64_t spoke;        /* in which turn last */
 	bool owed;             /* something said in this turn never left */
 	bool held_back;        /* it doesn't read its answers, so we don't read its questions */

@@ -4,10 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes said in one turn: a turn handles what the sockets held, so that this isn't reached; were
- * it, the frames beyond it are lost and their peers are dismissed, which makes them ask again. */
-#define OUTBOX_MAX ((size_t)256 << 20)
-
 /* Answers that one peer has not taken yet; beyond that its questions wait. */
 #define UNREAD_MAX ((size_t)4 << 20)
 
@@ -38,13 +34,34 @@ void outbox_drained(struct session *s)
 	link_pause(s->link, false);
 }
 
+/* Not at once: who calls say() still works on the session. */
+static void doom(struct session *s)
+{
+	s->doomed = s->d->some_doomed = true;
+	turn_wanted(s->d);
+}
+
+void outbox_dismiss_doomed(struct dispatcher *d)
+{
+	struct session *s, *next;
+
+	if (!d->some_doomed)
+		return;
+	d->some_doomed = false;
+	for (s = TAILQ_FIRST(&d->sessions); s; s = next) {
+		next = TAILQ_NEXT(s, entry);
+		if (s->doomed)
+			session_dismiss(s, ENOBUFS, "an answer was too large to be sent");
+	}
+}
+
 void say(struct session *s, uint8_t type, const ProtobufCMessage *m)
 {
 	struct record r = {.type = type};
 	struct buffer *out;
 	size_t length;
 
-	if (!s || s->finishing)
+	if (!s || s->finishing || s->doomed)
 		return;
 	if (!must_wait(s->d)) {
 		(void)link_send(s->link, type, m); /* a link that is over tells so by itself */
@@ -54,7 +71,7 @@ void say(struct session *s, uint8_t type, const ProtobufCMessage *m)
 	out = &s->d->outbox;
 	length = protobuf_c_message_get_packed_size(m);
 	if (length > FRAME_PAYLOAD_MAX || buffer_reserve(out, sizeof(r) + length) < 0) {
-		session_dismiss(s, ENOBUFS, "an answer of %zu bytes can't be sent", length);
+		doom(s);
 		return;
 	}
 	r.session = s->id;
@@ -97,7 +114,7 @@ void outbox_flush(struct dispatcher *d)
 	struct buffer out = d->outbox;
 	size_t at = 0;
 
-	d->outbox = (struct buffer){.max = OUTBOX_MAX}; /* sending may lead to saying */
+	d->outbox = (struct buffer){.max = d->options.outbox_max}; /* sending may lead to saying */
 	while (at < out.length) {
 		struct record r;
 		struct session *s;
@@ -119,7 +136,7 @@ void outbox_flush(struct dispatcher *d)
 	}
 	buffer_clear(&out);
 	d->outbox = out;
-	d->outbox.max = OUTBOX_MAX;
+	d->outbox.max = d->options.outbox_max;
 }
 
 void outbox_drop(struct dispatcher *d)

@@ -253,7 +253,7 @@ static void on_frame(void *context, struct link *link, const struct frame *frame
 	struct error err = {0};
 
 	(void)link;
-	if (s->finishing || !may_say(s, frame->type))
+	if (s->finishing || s->doomed || !may_say(s, frame->type))
 		return;
 	s->spoke = s->d->turns;
 	turn_wanted(s->d);

@@ -221,6 +221,44 @@ static void who_follows_a_job_that_is_cancelled_unstarted_is_told(void **state)
 			       "ended without an attempt"));
 }
 
+/* Whatever else was said in that turn: few bytes are left for the end of a tail. */
+static int setup_narrow(void **state)
+{
+	int rc = rig_setup(state);
+
+	rig_stop();
+	rig.options.outbox_max = 4000;
+	rig_start();
+	return rc;
+}
+
+static void who_cannot_be_told_the_end_is_dismissed(void **state)
+{
+	owned(peer) *viewer = client(ROLE(READER));
+	owned(peer) *r = runner("box", 1, 1);
+	owned(peer) *c = client(ROLE(SUBMITTER));
+	owned(peer) *after = NULL;
+	Cupel__Submit submit_more = CUPEL__SUBMIT__INIT;
+	Cupel__Ping ping = CUPEL__PING__INIT;
+	Cupel__Tail tail = CUPEL__TAIL__INIT;
+
+	(void)state;
+	tail.run = one_job(c, r);
+	assert_true(finish(r, take(r), VERDICT(FAILED)));
+	submit_more.repository = (char *)"/repo";
+	submit_more.revision = (char *)"HEAD";
+	peer_send(c, FRAME_SUBMIT, &submit_more.base); /* is said after the commit, and all else */
+	for (unsigned i = 0; i < 400; i++)
+		peer_send(c, FRAME_PING, &ping.base);
+	tail.name = (char *)"test";
+	peer_send(viewer, FRAME_TAIL, &tail.base);
+	assert_int_equal(((const Cupel__Error *)peer_wait(viewer, FRAME_ERROR))->code, ENOBUFS);
+	peer_wait_closed(viewer);
+	peer_wait_closed(c);
+	after = client(ROLE(READER));
+	settle(after); /* and all else goes on */
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
@@ -230,6 +268,8 @@ int main(void)
 		test(a_log_is_read_from_any_offset),
 		test(logs_that_are_not_there_are_told),
 		test(who_follows_a_job_that_is_cancelled_unstarted_is_told),
+		cmocka_unit_test_setup_teardown(who_cannot_be_told_the_end_is_dismissed,
+						setup_narrow, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
