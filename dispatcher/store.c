@@ -51,6 +51,10 @@ static const char *const schema[] = {
 	"create table tokens("
 	" name text primary key, role integer not null, secret blob not null,"
 	" made_at integer not null) without rowid;",
+	/* 3: lists of one ref */
+	"create index runs_ref on runs(ref, id);"
+	"create index runs_repository_ref on runs(repository, ref, id);"
+	"create index runs_name_ref on runs(name, ref, id);",
 };
 
 int store_open(const char *dir, struct store **out, struct error *err)

@@ -174,7 +174,7 @@ bool store_token_find(struct store *s, const char *name, uint8_t secret[LINK_SEC
 /* --- for clients: whole messages, freed by message_free()
  * --------------------------------------------- */
 
-/* The run with jobs and attempts; NULL: there is none, or no memory. */
+/* The run with jobs and their newest attempts; NULL: there is none, or no memory. */
 Cupel__Run *store_show(struct store *s, uint64_t run);
 /* Newest first; jobs without attempts. Stops before the answer grows over a frame. */
 Cupel__Runs *store_list(struct store *s, const Cupel__List *wish);

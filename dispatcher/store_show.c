@@ -7,8 +7,9 @@
 #define SHOW_REASON 1000 /* bytes of one reason in an answer with many */
 #define SHOW_MAX                                                                                   \
 	800000 /* bytes of one answer; a frame holds 1 MiB, and why jobs wait comes on top */
-#define LIST_DEFAULT 50
-#define LIST_MOST    1000
+#define SHOW_ATTEMPTS 50 /* of one job: the newest */
+#define LIST_DEFAULT  50
+#define LIST_MOST     1000
 
 static char *text(struct sql_query *q, int column)
 {
@@ -108,9 +109,9 @@ static void add_attempts(struct store *s, Cupel__Run *run)
 		"select a.job, a.epoch, a.runner, a.state, a.verdict, a.reason, a.usage, a.granted,"
 		" a.exit_code, a.signal, a.limit_name, a.log_length, a.log_digest, a.assigned_at,"
 		" a.started_at, a.ended_at, a.denied, a.late"
-		" from jobs j join attempts a on a.job = j.id where j.run = ?"
-		" order by a.job, a.epoch",
-		INT(run->id));
+		" from jobs j join attempts a on a.job = j.id and a.epoch > j.epoch - ?2"
+		" where j.run = ?1 order by a.job, a.epoch",
+		INT(run->id), INT(SHOW_ATTEMPTS));
 	size_t at = 0;
 
 	while (sql_row(q)) {
@@ -218,32 +219,48 @@ static Cupel__Run *read_run(struct sql_query *q)
 	return r;
 }
 
+#define FIELD_HEAD ((size_t)2) /* a member's key and length take that much at least */
+
+/* Both: the bytes that the answer is shorter by. */
+static size_t drop_oldest_attempt(Cupel__Job *j)
+{
+	size_t size = FIELD_HEAD + cupel__attempt_info__get_packed_size(j->attempts[0]);
+
+	cupel__attempt_info__free_unpacked(j->attempts[0], NULL);
+	memmove(&j->attempts[0], &j->attempts[1], --j->n_attempts * sizeof(j->attempts[0]));
+	return size;
+}
+
+static size_t drop_needs(Cupel__Job *j)
+{
+	size_t size = 0;
+
+	while (j->n_needs) {
+		char *name = j->needs[--j->n_needs];
+
+		size += FIELD_HEAD + strlen(name);
+		free(name);
+	}
+	return size;
+}
+
 /* Hundreds of jobs that were tried again and again: the older attempts stay on disk only,
  * and then what the first jobs need. */
 static void cut_to_frame(Cupel__Run *run)
 {
-	while (cupel__run__get_packed_size(run) > SHOW_MAX) {
-		bool cut = false;
+	size_t size = cupel__run__get_packed_size(run);
+	bool cut = true;
 
-		for (size_t i = 0; i < run->n_jobs; i++) {
-			Cupel__Job *j = run->jobs[i];
-
-			if (j->n_attempts == 0)
-				continue;
-			cupel__attempt_info__free_unpacked(j->attempts[0], NULL);
-			memmove(&j->attempts[0], &j->attempts[1],
-				--j->n_attempts * sizeof(j->attempts[0]));
-			cut = true;
-		}
-		if (!cut)
-			break;
+	while (size > SHOW_MAX && cut) {
+		cut = false;
+		for (size_t i = 0; i < run->n_jobs; i++)
+			if (run->jobs[i]->n_attempts) {
+				size -= drop_oldest_attempt(run->jobs[i]);
+				cut = true;
+			}
 	}
-	for (size_t i = 0; i < run->n_jobs && cupel__run__get_packed_size(run) > SHOW_MAX; i++) {
-		Cupel__Job *j = run->jobs[i];
-
-		while (j->n_needs)
-			free(j->needs[--j->n_needs]);
-	}
+	for (size_t i = 0; i < run->n_jobs && size > SHOW_MAX; i++)
+		size -= drop_needs(run->jobs[i]);
 }
 
 Cupel__Run *store_show(struct store *s, uint64_t id)
@@ -263,8 +280,15 @@ Cupel__Run *store_show(struct store *s, uint64_t id)
 	return run;
 }
 
-/* One statement per way to ask, so that each has its index. */
-static struct sql_query *list_query(struct store *s, const Cupel__List *w, int64_t before)
+/* The newest that are called so or lie there: each half comes in order out of an index. */
+#define EITHER(ref)                                                                                \
+	"select id from runs where name = ?2" ref " and id < ?1"                                   \
+	" union select id from runs where repository = ?2" ref " and id < ?1"                      \
+	" order by id desc limit ?3"
+
+/* One statement per way to ask, so that each has its index: what isn't there costs nothing. */
+static struct sql_query *list_query(struct store *s, const Cupel__List *w, int64_t before,
+				    uint32_t most)
 {
 	if (w->live)
 		return sql_select(
@@ -273,17 +297,23 @@ static struct sql_query *list_query(struct store *s, const Cupel__List *w, int64
 			" and (?2 = '' or name = ?2 or repository = ?2) and (?3 = '' or ref = ?3)"
 			" order by id desc",
 			INT(before), TEXT(w->repository), TEXT(w->ref));
+	if (*w->repository && *w->ref)
+		return sql_select(s->db,
+				  "select " RUN_COLUMNS " from runs where id in (" EITHER(
+					  " and ref = ?4") ") order by id desc",
+				  INT(before), TEXT(w->repository), INT(most), TEXT(w->ref));
 	if (*w->repository)
-		return sql_select(
-			s->db,
-			"select " RUN_COLUMNS " from runs where id in (select id from runs"
-			" where name = ?2 union select id from runs where repository = ?2)"
-			" and id < ?1 and (?3 = '' or ref = ?3) order by id desc",
-			INT(before), TEXT(w->repository), TEXT(w->ref));
-	return sql_select(s->db,
-			  "select " RUN_COLUMNS
-			  " from runs where id < ?1 and (?2 = '' or ref = ?2) order by id desc",
-			  INT(before), TEXT(w->ref));
+		return sql_select(s->db,
+				  "select " RUN_COLUMNS
+				  " from runs where id in (" EITHER("") ") order by id desc",
+				  INT(before), TEXT(w->repository), INT(most));
+	if (*w->ref)
+		return sql_select(s->db,
+				  "select " RUN_COLUMNS
+				  " from runs where ref = ?2 and id < ?1 order by id desc",
+				  INT(before), TEXT(w->ref));
+	return sql_select(s->db, "select " RUN_COLUMNS " from runs where id < ?1 order by id desc",
+			  INT(before));
 }
 
 Cupel__Runs *store_list(struct store *s, const Cupel__List *wish)
@@ -298,7 +328,7 @@ Cupel__Runs *store_list(struct store *s, const Cupel__List *wish)
 	cupel__runs__init(runs);
 	if (most > LIST_MOST)
 		most = LIST_MOST;
-	q = list_query(s, wish, wish->before ? (int64_t)wish->before : INT64_MAX);
+	q = list_query(s, wish, wish->before ? (int64_t)wish->before : INT64_MAX, most);
 	while (runs->n_runs < most && sql_row(q)) {
 		Cupel__Run *r = read_run(q);
 

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define STATE(s)   CUPEL__STATE__STATE_##s
@@ -439,6 +440,112 @@ static void lists_are_newest_first_and_paged(void **state)
 	cupel__runs__free_unpacked(runs, NULL);
 }
 
+#define MANY_RUNS 20000
+#define LISTS     100
+
+/* Microseconds of the processor that so many lists take. */
+static int64_t cost_of(struct store *s, const char *repository, const char *ref, size_t expected)
+{
+	Cupel__List wish = CUPEL__LIST__INIT;
+	struct timespec from, to;
+
+	wish.repository = (char *)repository;
+	wish.ref = (char *)ref;
+	wish.limit = 1;
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+	for (int i = 0; i < LISTS; i++) {
+		Cupel__Runs *runs = store_list(s, &wish);
+
+		assert_int_equal(runs->n_runs, expected);
+		cupel__runs__free_unpacked(runs, NULL);
+	}
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+	return (to.tv_sec - from.tv_sec) * 1000000 + (to.tv_nsec - from.tv_nsec) / 1000;
+}
+
+static void a_list_of_what_is_not_there_costs_nothing(void **state)
+{
+	owned(store) *s = open_store();
+	struct run_new r = event("/repo", "");
+	uint64_t run;
+	int64_t newest;
+	bool known;
+
+	(void)state;
+	r.source = SOURCE_SUBMIT;
+	for (int i = 0; i < MANY_RUNS; i++)
+		assert_int_equal(store_run_add(s, &r, &run, &known), 0);
+	assert_int_equal(store_commit(s, NULL), 0);
+	newest = cost_of(s, "", "", 1);
+	assert_true(cost_of(s, "", "refs/heads/none", 0) < 5 * newest);
+	assert_true(cost_of(s, "/repo", "refs/heads/none", 0) < 5 * newest);
+	assert_true(cost_of(s, "/repo", "", 1) < 5 * newest);
+}
+
+/* Adds a job to the run, and so many attempts to it. */
+static void tried(struct store *s, uint64_t run, unsigned number, unsigned times,
+		  const char *reason)
+{
+	const struct attempt_end end = {VERDICT(LOST), reason, false, NULL, 0, 2000};
+	char name[16];
+	struct job_new j = {.run = run, .name = name, .state = STATE(QUEUED)};
+	uint64_t job;
+
+	(void)snprintf(name, sizeof(name), "job%u", number);
+	assert_int_equal(store_job_add(s, &j, &job), 0);
+	for (uint32_t epoch = 1; epoch <= times; epoch++) {
+		assert_int_equal(store_attempt_add(s, job, "box", 1000), epoch);
+		assert_int_equal(store_attempt_end(s, job, epoch, &end), 1);
+		assert_int_equal(store_job_again(s, job, STATE(ASSIGNED), false, ""), 1);
+	}
+}
+
+static void the_newest_attempts_are_shown(void **state)
+{
+	owned(store) *s = open_store();
+	struct run_new r = event("/repo", COMMIT);
+	Cupel__Run *shown;
+	uint64_t run;
+	bool known;
+
+	(void)state;
+	assert_int_equal(store_run_add(s, &r, &run, &known), 0);
+	tried(s, run, 0, 200, "gone");
+	shown = store_show(s, run);
+	assert_int_equal(shown->jobs[0]->n_attempts, 50);
+	assert_int_equal(shown->jobs[0]->attempts[0]->epoch, 151);
+	assert_int_equal(shown->jobs[0]->attempts[49]->epoch, 200);
+	cupel__run__free_unpacked(shown, NULL);
+}
+
+static void a_run_that_is_larger_than_a_frame_keeps_the_newest_attempts(void **state)
+{
+	owned(store) *s = open_store();
+	struct run_new r = event("/repo", COMMIT);
+	char reason[1000];
+	Cupel__Run *shown;
+	uint64_t run;
+	size_t size;
+	bool known;
+
+	(void)state;
+	memset(reason, 'x', sizeof(reason));
+	reason[sizeof(reason) - 1] = '\0';
+	assert_int_equal(store_run_add(s, &r, &run, &known), 0);
+	for (unsigned i = 0; i < 100; i++)
+		tried(s, run, i, 20, reason);
+	shown = store_show(s, run);
+	size = cupel__run__get_packed_size(shown);
+	assert_true(size < 1000000 && size > 600000);
+	for (size_t i = 0; i < 100; i++) {
+		const Cupel__Job *j = shown->jobs[i];
+
+		assert_true(j->n_attempts > 0);
+		assert_int_equal(j->attempts[j->n_attempts - 1]->epoch, 20);
+	}
+	cupel__run__free_unpacked(shown, NULL);
+}
+
 /* --- crashes
  * ---------------------------------------------------------------------------------------------- */
 
@@ -602,6 +709,9 @@ int main(void)
 		test(the_same_commit_is_one_run),
 		test(the_same_delivery_is_one_run),
 		test(lists_are_newest_first_and_paged),
+		test(a_list_of_what_is_not_there_costs_nothing),
+		test(the_newest_attempts_are_shown),
+		test(a_run_that_is_larger_than_a_frame_keeps_the_newest_attempts),
 		test(a_crash_between_any_two_statements_loses_nothing_said),
 		test(a_full_disk_undoes_the_whole_turn),
 		test(a_token_is_found_until_it_is_dropped),
