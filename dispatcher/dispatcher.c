@@ -79,6 +79,7 @@ static void commit(struct dispatcher *d)
 	d->turns++;
 	outbox_flush(d);
 	outbox_dismiss_doomed(d);
+	sessions_may_ask(d);
 }
 
 static void turn(evutil_socket_t fd, short what, void *context)
@@ -254,6 +255,7 @@ static void init(struct dispatcher *d, struct event_base *base,
 	d->dir = d->lock = -1;
 	(void)snprintf(d->software, sizeof(d->software), "cupel-dispatcher %s", CUPEL_VERSION);
 	TAILQ_INIT(&d->sessions);
+	TAILQ_INIT(&d->asked);
 	TAILQ_INIT(&d->early_tails);
 	queue_init(&d->queue);
 	runners_init(&d->runners);

@@ -34,7 +34,7 @@ struct dispatcher {
 	struct map attempts; /* on somebody's books, by attempt_key() */
 	struct link_listener *listeners[DISPATCHER_LISTEN_MAX];
 	size_t listeners_count;
-	struct session_list sessions;
+	struct session_list sessions, asked;
 	struct map sessions_by_id;
 	uint64_t last_session;
 	uint64_t turns;
@@ -140,6 +140,7 @@ struct session {
 	uint64_t spoke;        /* in which turn last */
 	bool owed;             /* something said in this turn never left */
 	bool held_back;        /* it doesn't read its answers, so we don't read its questions */
+	bool asked;            /* a question in this turn: the next one waits for the next turn */
 	size_t in_outbox;      /* bytes */
 	struct timer patience; /* for the hello */
 	int64_t complained_ms;
@@ -147,10 +148,15 @@ struct session {
 	struct tail_list tails;
 	struct watch_list watches;
 	TAILQ_ENTRY(session) entry;
+	TAILQ_ENTRY(session) asked_entry;
 };
 
 int sessions_listen(struct dispatcher *d, struct error *err);
 void session_free(struct session *s);
+/* Its link is read, unless it is held back or has asked. */
+void session_listen(struct session *s);
+/* A new turn: who has asked may ask again. */
+void sessions_may_ask(struct dispatcher *d);
 /* Tells it why and closes. */
 void session_dismiss(struct session *s, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

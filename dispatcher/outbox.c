@@ -23,7 +23,7 @@ static void hold_back(struct session *s)
 	if (s->held_back || link_queued(s->link) + s->in_outbox <= UNREAD_MAX)
 		return;
 	s->held_back = true;
-	link_pause(s->link, true);
+	session_listen(s);
 }
 
 void outbox_drained(struct session *s)
@@ -31,7 +31,7 @@ void outbox_drained(struct session *s)
 	if (!s->held_back || s->in_outbox || link_queued(s->link) > LINK_LOW)
 		return;
 	s->held_back = false;
-	link_pause(s->link, false);
+	session_listen(s);
 }
 
 /* Not at once: who calls say() still works on the session. */

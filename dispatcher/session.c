@@ -246,6 +246,41 @@ static bool may_say(struct session *s, uint8_t type)
 	return true;
 }
 
+/* What makes the store search. Each is quick, but a peer can send thousands in one piece, and all
+ * others would wait for them. */
+static bool is_question(uint8_t type)
+{
+	return type == FRAME_GET || type == FRAME_WATCH || type == FRAME_WHY ||
+	       type == FRAME_LIST || type == FRAME_TAIL || type == FRAME_RUNNERS;
+}
+
+void session_listen(struct session *s)
+{
+	link_pause(s->link, s->held_back || s->asked);
+}
+
+static void has_asked(struct session *s)
+{
+	s->asked = true;
+	TAILQ_INSERT_TAIL(&s->d->asked, s, asked_entry);
+	session_listen(s);
+}
+
+static void may_ask(struct session *s)
+{
+	if (!s->asked)
+		return;
+	s->asked = false;
+	TAILQ_REMOVE(&s->d->asked, s, asked_entry);
+	session_listen(s);
+}
+
+void sessions_may_ask(struct dispatcher *d)
+{
+	while (!TAILQ_EMPTY(&d->asked))
+		may_ask(TAILQ_FIRST(&d->asked));
+}
+
 static void on_frame(void *context, struct link *link, const struct frame *frame)
 {
 	struct session *s = context;
@@ -266,6 +301,8 @@ static void on_frame(void *context, struct link *link, const struct frame *frame
 				 message_name(frame->type), err.text);
 		return;
 	}
+	if (is_question(frame->type))
+		has_asked(s);
 	handlers[frame->type](s, &m);
 	if (m)
 		message_free(m);
@@ -307,6 +344,7 @@ void session_free(struct session *s)
 {
 	if (!s->finishing)
 		leave(s);
+	may_ask(s);
 	TAILQ_REMOVE(&s->d->sessions, s, entry);
 	(void)map_take(&s->d->sessions_by_id, s->id); /* it is `s` */
 	link_free(s->link);

@@ -947,6 +947,24 @@ static void a_verdict_that_is_no_runners_to_give_is_an_error_of_its_own(void **s
 			 VERDICT(ERRORED));
 }
 
+#define QUESTIONS 50
+
+static void who_asks_much_waits_for_others_between_the_questions(void **state)
+{
+	owned(peer) *asking = client(ROLE(READER));
+	owned(peer) *c = client(ROLE(SUBMITTER));
+	Cupel__List list = CUPEL__LIST__INIT;
+	size_t last = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < QUESTIONS; i++)
+		peer_send(asking, FRAME_LIST, &list.base);
+	(void)submit(c); /* which comes after all of the questions */
+	for (unsigned i = 0; i < QUESTIONS; i++)
+		last = ((const Cupel__Runs *)peer_wait(asking, FRAME_RUNS))->n_runs;
+	assert_int_equal(last, 1);
+}
+
 #define test(name)        cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 #define test_leases(name) cmocka_unit_test_setup_teardown(name, rig_setup_leases, rig_teardown)
 #define test_accept(name) cmocka_unit_test_setup_teardown(name, rig_setup_accept, rig_teardown)
@@ -995,6 +1013,7 @@ int main(void)
 		test(who_speaks_before_its_hello_is_closed),
 		test(a_runner_cannot_touch_anothers_attempt),
 		test(a_verdict_that_is_no_runners_to_give_is_an_error_of_its_own),
+		test(who_asks_much_waits_for_others_between_the_questions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
