@@ -161,17 +161,21 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 	return pid;
 }
 
-static void keep(struct resident *r, struct child *c, enum birth birth, const struct birth_fds *f)
+static void keep(struct resident *r, struct child *c, const struct birth_fds *f)
+{
+	c->control = fcntl(f->control, F_DUPFD_CLOEXEC, 3);
+	c->mounts = -1;
+	c->next = r->children;
+	r->children = c;
+}
+
+/* Saves time at its end; it does without. */
+static void hold_mounts(struct child *c)
 {
 	char path[64];
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)c->pid);
-	c->control = fcntl(f->control, F_DUPFD_CLOEXEC, 3);
-	c->mounts = -1;
-	if (birth == BIRTH_READY) /* saves time; it does without */
-		c->mounts = open(path, O_RDONLY | O_CLOEXEC);
-	c->next = r->children;
-	r->children = c;
+	c->mounts = open(path, O_RDONLY | O_CLOEXEC);
 }
 
 /* Where it could not be born inside: before it hears the word to go. */
@@ -208,7 +212,7 @@ static int start(struct resident *r, const struct resident_ask *q, const struct 
 		return rc;
 	}
 	c->go = go[1];
-	keep(r, c, q->birth, f);
+	keep(r, c, f);
 	rc = q->fault.step == STEP_IDMAP && q->fault.kind == FAULT_FAIL
 		     ? error_set(&err, EIO, "write the user id map")
 		     : ids_write(&ids, c->pid, &err);
@@ -219,6 +223,8 @@ static int start(struct resident *r, const struct resident_ask *q, const struct 
 		return failed(a, rc, err.text);
 	}
 	(void)write(c->go, "g", 1); /* a pipe's first byte always fits */
+	if (q->birth == BIRTH_READY)
+		hold_mounts(c);
 	return 0;
 }
 
