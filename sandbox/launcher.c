@@ -180,6 +180,7 @@ static void forget_all(struct sandbox_launcher *l)
 		if (b->pidfd >= 0)
 			(void)close(give_fd(&b->pidfd));
 	}
+	cgroup_forget(give(l->spare));
 	graves_forget(&l->graves);
 }
 
@@ -195,6 +196,7 @@ void sandbox_launcher_free(struct sandbox_launcher *l)
 		end_process(l);
 	while (l->births)
 		first_free(l, first_take(l, l->births));
+	graves_add(&l->graves, l->spare);
 	graves_done(&l->graves);
 	if (l->pidfd >= 0)
 		(void)close(l->pidfd);

@@ -65,12 +65,12 @@ static bool may_wait(const struct plan *plan)
 }
 
 /* Its groups may hold these limits already: they were the last job's. */
-static int prepare(struct first *b, const struct sandbox_limits *limits)
+static int prepare(struct first *b, const struct sandbox_limits *limits, struct error *err)
 {
 	int rc = 0;
 
 	if (memcmp(&b->limits, limits, sizeof(*limits)) != 0)
-		rc = cgroup_prepare(b->cg, limits, NULL);
+		rc = cgroup_prepare(b->cg, limits, err);
 	b->limits = *limits;
 	return rc;
 }
@@ -97,7 +97,7 @@ static struct first *take_ready(struct sandbox_launcher *l, const struct plan *p
 			continue;
 		if (!lives(b))
 			first_free(l, first_take(l, b));
-		else if (fits(b, plan) && prepare(b, &plan->spec->limits) == 0)
+		else if (fits(b, plan) && prepare(b, &plan->spec->limits, NULL) == 0)
 			return first_take(l, b);
 		else if (!oldest)
 			oldest = b;
@@ -114,6 +114,18 @@ static void abandon(struct sandbox_launcher *l, struct first *b)
 	b->control = -1;
 	b->forgotten = true;
 	first_add(l, b);
+}
+
+static int give_groups(struct sandbox_launcher *l, const struct plan *plan, struct first *b,
+		       struct error *err)
+{
+	const struct sandbox_spec *spec = plan->spec;
+
+	if (!l->spare || spec->name || !cgroup_serves(l->spare, spec->cgroup_parent, &spec->limits))
+		return cgroup_make(plan, &b->cg, err);
+	b->cg = give(l->spare);
+	b->limits = l->spare_limits;
+	return 0;
 }
 
 static struct first *bear(struct sandbox_launcher *l, const struct plan *plan, struct error *err)
@@ -133,13 +145,13 @@ static struct first *bear(struct sandbox_launcher *l, const struct plan *plan, s
 		(void)error_set(err, ENOMEM, "start a sandbox");
 		return NULL;
 	}
-	if (cgroup_make(plan, &b->cg, err) < 0 ||
+	if (give_groups(l, plan, b, err) < 0 ||
 	    ask_birth(l, b, &q, b->cg, ahead ? spec->network_fd : -1, err) < 0) {
 		first_free(l, b);
 		return NULL;
 	}
 	/* While it is born: what it does before it has its order is ours. */
-	if (cgroup_prepare(b->cg, &spec->limits, err) < 0) {
+	if (prepare(b, &spec->limits, err) < 0) {
 		abandon(l, b);
 		return NULL;
 	}
@@ -266,7 +278,7 @@ static int make_ready(struct sandbox_launcher *l)
 		b->ids = l->model_ids;
 		b->nested = l->nested;
 		b->stamp = template_stamp();
-		rc = prepare(b, &l->model);
+		rc = prepare(b, &l->model, NULL);
 	}
 	if (rc == 0)
 		rc = ask_birth(l, b, &q, b->cg, -1, NULL);
@@ -277,9 +289,21 @@ static int make_ready(struct sandbox_launcher *l)
 	return rc;
 }
 
+/* Where no whole sandbox waits, groups like the last job's do. */
+static void keep_spare(struct sandbox_launcher *l)
+{
+	const struct sandbox_spec spec = {.limits = l->model, .cgroup_parent = l->parent};
+	const struct plan plan = {.spec = &spec};
+
+	if (l->spare || l->ready_wanted || !l->has_model)
+		return;
+	if (cgroup_new(&plan, &l->spare, NULL) == 0)
+		l->spare_limits = l->model;
+}
+
 bool launcher_is_spent(const struct sandbox_launcher *l)
 {
-	return waiting(l) == 0;
+	return l->ready_wanted && waiting(l) == 0;
 }
 
 void launcher_bury(struct sandbox_launcher *l, struct cgroup *cg)
@@ -300,4 +324,5 @@ void launcher_tend(struct sandbox_launcher *l)
 	for (unsigned n = waiting(l); l->has_model && n < l->ready_wanted; n++)
 		if (make_ready(l) < 0)
 			break;
+	keep_spare(l);
 }

@@ -43,6 +43,8 @@ struct sandbox_launcher {
 	struct sandbox_limits model;
 	uint64_t private_bytes, private_inodes;
 	char *parent;
+	struct cgroup *spare; /* groups for one job, where none is kept ready with its own */
+	struct sandbox_limits spare_limits;
 	struct graves graves;
 };
 
