@@ -5,7 +5,7 @@
 #
 # A folder's programs are the files named cupel*.c; all its other files are its library.
 
-V      ?= $(if $(filter bench install,$(MAKECMDGOALS)),release,debug)
+V      ?= $(if $(filter bench install install-library library,$(MAKECMDGOALS)),release,debug)
 O      ?= build/$(V)
 PREFIX ?= /usr/local
 VERSION := 0.1.0
@@ -223,7 +223,7 @@ clean: ## remove build/
 # --- libcupel-sandbox: the sandbox for other C programs, static and shared, with a pkg-config file ---
 LIBSANDBOX := $(O)/lib/libcupel-sandbox
 SANDBOX_PIC := $(patsubst %.c,$(O)/pic/%.o,$(filter-out sandbox/options.c sandbox/report.c \
-	sandbox/prove.c,$(SRC_sandbox)) $(foreach f,buffer clock error fd units,base/$(f).c))
+	sandbox/report_file.c sandbox/prove.c,$(SRC_sandbox)) $(foreach f,buffer clock error fd units,base/$(f).c))
 $(O)/pic/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -MMD -MP -c -o $@ $<
@@ -239,11 +239,12 @@ $(LIBSANDBOX).so.0: $(SANDBOX_PIC) sandbox/libcupel-sandbox.map
 		-Wl,--version-script=sandbox/libcupel-sandbox.map -o $@ $(SANDBOX_PIC) -lseccomp
 library: $(LIBSANDBOX).a $(LIBSANDBOX).so.0 ## libcupel-sandbox
 install-library: library $(O)/bin/cupel-sandbox ## libcupel-sandbox, its headers and pkg-config file below $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(foreach d,base sandbox,$(DESTDIR)$(PREFIX)/include/cupel/$(d))
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/man/man1 $(foreach d,base sandbox,$(DESTDIR)$(PREFIX)/include/cupel/$(d))
 	install -m 755 $(O)/bin/cupel-sandbox $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(LIBSANDBOX).a $(DESTDIR)$(PREFIX)/lib
 	install -m 755 $(LIBSANDBOX).so.0 $(DESTDIR)$(PREFIX)/lib
 	ln -sf libcupel-sandbox.so.0 $(DESTDIR)$(PREFIX)/lib/libcupel-sandbox.so
+	install -m 644 docs/cupel-sandbox.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 sandbox/sandbox.h $(DESTDIR)$(PREFIX)/include/cupel/sandbox
 	install -m 644 base/error.h base/owned.h $(DESTDIR)$(PREFIX)/include/cupel/base
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' sandbox/cupel-sandbox.pc.in \

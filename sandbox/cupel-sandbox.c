@@ -74,6 +74,7 @@ static int open_signals(void)
 	(void)sigaddset(&wanted, SIGHUP);
 	(void)sigprocmask(SIG_BLOCK, &wanted, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
 	return signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 

@@ -45,34 +45,38 @@ bool ids_find_subordinate(const char *text, const char *name, uid_t uid, uint32_
 }
 
 /* What this process itself can map: everything, or what its own user namespace knows. */
-static struct id_range mappable(const char *file)
+static int mappable(const char *file, struct id_range *out, struct error *err)
 {
 	owned_buffer text = {0};
 	struct id_range best = {0}, now;
 	const char *at;
-	int used;
+	int used, rc = fd_read_file(AT_FDCWD, file, 65536, &text);
 
-	if (fd_read_file(AT_FDCWD, file, 65536, &text) < 0 || !text.data)
-		return best;
-	at = text.data;
+	if (rc < 0)
+		return error_set(err, -rc, "read %s", file);
+	at = text.data ? text.data : "";
 	while (sscanf(at, "%" SCNu32 " %" SCNu32 " %" SCNu32 "\n%n", &now.inside, &now.outside,
 		      &now.count, &used) == 3) {
 		if (now.count > best.count)
 			best = now;
 		at += used;
 	}
-	return best;
+	*out = best;
+	return 0;
 }
 
 static int choose_base(uint32_t *base, uint32_t *count, struct error *err)
 {
 	static struct id_range uids, gids; /* a process's maps are written once */
 	struct id_range own, groups;
+	int rc = 0;
 
-	if (!uids.count || !gids.count) {
-		uids = mappable("/proc/self/uid_map");
-		gids = mappable("/proc/self/gid_map");
-	}
+	if (!uids.count || !gids.count)
+		rc = mappable("/proc/self/uid_map", &uids, err);
+	if (rc == 0 && (!uids.count || !gids.count))
+		rc = mappable("/proc/self/gid_map", &gids, err);
+	if (rc < 0)
+		return rc;
 	own = uids;
 	groups = gids;
 	if (own.inside == 0 && own.count >= 0x80000000u && groups.count >= 0x80000000u) {

@@ -8,6 +8,7 @@
 #include "sandbox/network.h"
 #include "sandbox/order.h"
 #include "sandbox/packet.h"
+#include "sandbox/priority.h"
 #include "sandbox/sys.h"
 
 #include <poll.h>
@@ -226,6 +227,8 @@ static int prepare(struct plan *plan, struct cgroup *cg, struct launched *l, boo
 	int rc = init_fault.step == STEP_IDMAP ? error_set(err, EIO, "write the user id map")
 					       : ids_write(&plan->ids, l->pid, err);
 
+	if (rc == 0)
+		rc = priority_expose(l->pid, err);
 	if (rc == 0 && !born_inside)
 		rc = cgroup_enter(cg, l->pid, err);
 	/* EPIPE: it has given up already, and its last word tells why. */

@@ -5,6 +5,7 @@
 #include "sandbox/network.h"
 #include "sandbox/order.h"
 #include "sandbox/packet.h"
+#include "sandbox/priority.h"
 #include "sandbox/ready_root.h"
 #include "sandbox/spare_networks.h"
 #include "sandbox/sys.h"
@@ -216,6 +217,8 @@ static int start(struct resident *r, const struct resident_ask *q, const struct 
 	rc = q->fault.step == STEP_IDMAP && q->fault.kind == FAULT_FAIL
 		     ? error_set(&err, EIO, "write the user id map")
 		     : ids_write(&ids, c->pid, &err);
+	if (rc == 0)
+		rc = priority_expose(c->pid, &err);
 	if (rc == 0 && !born_inside)
 		rc = enter_group(f->group, c->pid, &err);
 	if (rc < 0) {

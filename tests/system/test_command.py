@@ -1,5 +1,6 @@
 """The command cupel-sandbox as it is typed: what it answers to nonsense, and whose word its report is."""
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -98,6 +99,24 @@ class BadInput(CommandTest):
             for word in ("--check", "--help", "--version"):
                 self.assertEqual(subprocess.run([BIN / "cupel-sandbox", word], timeout=SECONDS, stdout=full,
                                                 stderr=subprocess.DEVNULL).returncode, 125)
+
+
+class Callers(CommandTest):
+    """A caller's privileges of being scheduled aren't his jobs', started by him or by a launcher."""
+
+    def told(self, prepare, *command):
+        done = {self.type(*launcher, "--cpus", "1", "--", *command, preexec_fn=prepare).stdout for launcher in ((), ("--launcher",))}
+        self.assertEqual(len(done), 1, done)
+        return done.pop()
+
+    @unittest.skipIf(os.geteuid() != 0, "needs root")
+    def test_priorities(self):
+        self.assertIn("SCHED_OTHER", self.told(lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10)), "sh", "-c", "chrt -p $$"))
+        self.assertEqual(self.told(lambda: os.nice(-10), "nice"), "0\n")
+        self.assertEqual(self.told(lambda: os.nice(5), "nice"), "5\n")
+        subprocess.run(["ionice", "-c1", "-p", str(os.getpid())], check=True)
+        self.addCleanup(subprocess.run, ["ionice", "-c0", "-p", str(os.getpid())], check=True)
+        self.assertNotIn("realtime", self.told(None, "ionice"))
 
 
 class Roots(CommandTest):

@@ -1,0 +1,60 @@
+#include "sandbox/priority.h"
+
+#include "base/owned.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* ioprio_set(2), linux/ioprio.h. */
+#define IOPRIO_PROCESS  1
+#define IOPRIO_REALTIME 1
+#define IOPRIO_CLASS(p) ((p) >> 13)
+
+int priority_drop(void)
+{
+	const struct sched_param none = {0};
+	int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+	long io = syscall(SYS_ioprio_get, IOPRIO_PROCESS, 0);
+
+	if (policy != SCHED_OTHER && policy != SCHED_BATCH && policy != SCHED_IDLE &&
+	    sched_setscheduler(0, SCHED_OTHER, &none) < 0)
+		return -errno;
+	if (getpriority(PRIO_PROCESS, 0) < 0 && setpriority(PRIO_PROCESS, 0, 0) < 0)
+		return -errno;
+	if (io >= 0 && IOPRIO_CLASS(io) == IOPRIO_REALTIME &&
+	    syscall(SYS_ioprio_set, IOPRIO_PROCESS, 0, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+static bool is_spared(void)
+{
+	owned_fd fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+	char text[16] = "";
+
+	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && text[0] == '-';
+}
+
+int priority_expose(pid_t pid, struct error *err)
+{
+	static enum { UNKNOWN, SPARED, USUAL } own; /* as it was at the first job */
+	char path[64];
+	owned_fd fd = -1;
+
+	if (own == UNKNOWN)
+		own = is_spared() ? SPARED : USUAL;
+	if (own == USUAL)
+		return 0;
+	(void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		return error_set(err, errno, "write the job's oom_score_adj");
+	return 0;
+}
