@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define DIGEST_CHUNK ((size_t)128 << 10)
+#define FILE_NAME    96
 
 struct joblog {
 	struct joblogs *all;
@@ -51,10 +52,10 @@ struct joblogs {
 	bool stop;
 };
 
-static void file_name(const struct joblog *log, char *out, size_t size)
+static void file_name(uint64_t run, uint64_t job, uint32_t epoch, char out[FILE_NAME])
 {
-	(void)snprintf(out, size, "logs/%" PRIu64 "/%" PRIu64 ".%" PRIu32 ".log", log->run,
-		       log->job, log->epoch); /* fits */
+	(void)snprintf(out, FILE_NAME, "logs/%" PRIu64 "/%" PRIu64 ".%" PRIu32 ".log", run, job,
+		       epoch); /* fits */
 }
 
 /* --- the thread
@@ -67,14 +68,19 @@ static int sync_directory(int state, const char *name)
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
+static int sync_run(int state, uint64_t run)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "logs/%" PRIu64, run); /* fits */
+	return sync_directory(state, name);
+}
+
 /* A new file is durable only when the directories that lead to it are. */
 static int sync_name(struct joblog *log)
 {
-	char name[64];
-	int rc;
+	int rc = sync_run(log->all->state, log->run);
 
-	(void)snprintf(name, sizeof(name), "logs/%" PRIu64, log->run); /* fits */
-	rc = sync_directory(log->all->state, name);
 	if (rc == 0)
 		rc = sync_directory(log->all->state, "logs");
 	log->name_durable = rc == 0;
@@ -262,10 +268,10 @@ OWNED(joblog)
 
 static int open_there(struct joblog *log, struct error *err)
 {
-	char name[96];
+	char name[FILE_NAME];
 	struct stat st;
 
-	file_name(log, name, sizeof(name));
+	file_name(log->run, log->job, log->epoch, name);
 	log->fd = openat(log->all->state, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (log->fd < 0)
 		return errno == ENOENT ? 0 : error_set(err, errno, "open %s", name);
@@ -326,6 +332,16 @@ void joblog_put(struct joblog *log)
 	joblog_free(log);
 }
 
+int joblogs_clear(struct joblogs *l, uint64_t run, uint64_t job, uint32_t epoch)
+{
+	char name[FILE_NAME];
+
+	file_name(run, job, epoch, name);
+	if (unlinkat(l->state, name, 0) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return sync_run(l->state, run); /* rare: it may wait for the disk */
+}
+
 void joblog_whose(const struct joblog *log, uint64_t *job, uint32_t *epoch)
 {
 	*job = log->job;
@@ -334,12 +350,12 @@ void joblog_whose(const struct joblog *log, uint64_t *job, uint32_t *epoch)
 
 static int make_file(struct joblog *log)
 {
-	char name[96];
+	char name[FILE_NAME];
 
 	(void)snprintf(name, sizeof(name), "logs/%" PRIu64, log->run); /* fits */
 	if (mkdirat(log->all->state, name, 0700) < 0 && errno != EEXIST)
 		return -errno;
-	file_name(log, name, sizeof(name));
+	file_name(log->run, log->job, log->epoch, name);
 	log->fd = openat(log->all->state, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 			 0600);
 	return log->fd < 0 ? -errno : 0;
@@ -352,8 +368,10 @@ int joblog_append(struct joblog *log, uint64_t offset, const void *bytes, size_t
 
 	if (offset > log->length)
 		return -ERANGE;
-	if (offset + length <= log->length)
-		return 0; /* had it all */
+	if (offset + length <= log->length) {
+		joblog_sync(log); /* had it all, perhaps from before a restart */
+		return 0;
+	}
 	from += log->length - offset;
 	length -= (size_t)(log->length - offset);
 	if (log->fd < 0)

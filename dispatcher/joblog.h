@@ -37,6 +37,10 @@ int joblog_get(struct joblogs *l, uint64_t run, uint64_t job, uint32_t epoch, st
 	       struct error *err);
 void joblog_put(struct joblog *log);
 
+/* The attempt is new: a log that is there already was another's, in a former life of the database,
+ * and goes. */
+int joblogs_clear(struct joblogs *l, uint64_t run, uint64_t job, uint32_t epoch);
+
 void joblog_whose(const struct joblog *log, uint64_t *job, uint32_t *epoch);
 /* The log if somebody has it open, borrowed; NULL otherwise. */
 struct joblog *joblog_find(struct joblogs *l, uint64_t job, uint32_t epoch);

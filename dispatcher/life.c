@@ -162,19 +162,30 @@ static void tell_runner(struct attempt *a, const struct run_place *place, Cupel_
 	say(a->runner->session, FRAME_ASSIGN, &m.base);
 }
 
+/* The next attempt of the job, on the books; NULL: there can't be one now. */
+static struct attempt *next_attempt(struct dispatcher *d, const struct waiting *w, struct runner *r,
+				    const char *name)
+{
+	uint32_t epoch = store_attempt_add(d->store, w->job, r->name, clock_wall_ms());
+	int rc = epoch ? joblogs_clear(d->logs, w->run, w->job, epoch) : 0;
+
+	if (rc < 0)
+		log_error("an old log is where that of job %" PRIu64 " should be: %s", w->job,
+			  strerror(-rc));
+	if (!epoch || rc < 0)
+		return NULL;
+	return attempt_new(d, r, w->job, w->run, epoch,
+			   w->plan ? CUPEL__KIND__KIND_PLAN : CUPEL__KIND__KIND_JOB, name);
+}
+
 static void assign(struct dispatcher *d, const struct waiting *w, struct runner *r)
 {
 	Cupel__JobSpec *spec = w->plan ? NULL : store_job_spec(d->store, w->job);
 	struct run_place place = {0};
 	struct attempt *a = NULL;
-	uint32_t epoch = 0;
 
 	if (store_run_place(d->store, w->run, &place) == 0)
-		epoch = store_attempt_add(d->store, w->job, r->name, clock_wall_ms());
-	if (epoch)
-		a = attempt_new(d, r, w->job, w->run, epoch,
-				w->plan ? CUPEL__KIND__KIND_PLAN : CUPEL__KIND__KIND_JOB,
-				spec ? spec->name : PLAN_NAME);
+		a = next_attempt(d, w, r, spec ? spec->name : PLAN_NAME);
 	if (a) {
 		tell_runner(a, &place, spec);
 		attempt_renew(a);

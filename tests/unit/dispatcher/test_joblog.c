@@ -99,6 +99,22 @@ static void bytes_become_durable_with_their_digest(void **state)
 	joblog_put(log);
 }
 
+static void what_was_there_already_becomes_durable_when_it_comes_again(void **state)
+{
+	struct joblog *log = get(7, 1);
+
+	(void)state;
+	assert_int_equal(joblog_append(log, 0, "hello", 5), 0);
+	wait_durable(log);
+	joblog_put(log);
+	log = get(7, 1); /* as after a restart */
+	assert_int_equal(joblog_durable(log), 0);
+	assert_int_equal(joblog_append(log, 0, "hello", 5), 0);
+	wait_durable(log);
+	assert_int_equal(joblog_durable(log), 5);
+	joblog_put(log);
+}
+
 static void the_file_is_named_by_numbers(void **state)
 {
 	struct joblog *log = get(7, 3);
@@ -221,6 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		test(bytes_become_durable_with_their_digest),
+		test(what_was_there_already_becomes_durable_when_it_comes_again),
 		test(the_file_is_named_by_numbers),
 		test(what_overlaps_is_skipped),
 		test(a_gap_is_refused_and_nothing_written),

@@ -772,6 +772,55 @@ static void a_restart_goes_on_with_what_runs_and_what_waits(void **state)
 	assert_int_equal(job_named(get(c, run), "a")->n_attempts, 1);
 }
 
+static void remove_database(void)
+{
+	static const char *const names[] = {"cupel.db", "cupel.db-wal", "cupel.db-shm"};
+
+	for (size_t i = 0; i < 3; i++) {
+		char path[128];
+
+		(void)snprintf(path, sizeof(path), "%s/%s", scratch_path, names[i]);
+		assert_true(unlink(path) == 0 || i > 0);
+	}
+}
+
+/* A run of one job that passes with this log. */
+static struct hand run_with_log(struct peer *c, struct peer *r, const char *log)
+{
+	uint64_t run = one_job(c, r);
+	struct hand h = take(r);
+
+	send_log(r, h.job, h.epoch, 0, log, strlen(log));
+	send_result(r, h.job, h.epoch, VERDICT(PASSED), false, log);
+	(void)peer_wait(r, FRAME_RESULT_ACK);
+	assert_int_equal(wait_run(c, run)->verdict, VERDICT(PASSED));
+	return h;
+}
+
+static void a_new_database_does_not_show_the_logs_of_the_old_one(void **state)
+{
+	owned(peer) *c = client(ROLE(SUBMITTER));
+	owned(peer) *r = runner("box", 1, 1);
+	struct hand old = run_with_log(c, r, "what another repository's job wrote");
+	Cupel__Tail tail = CUPEL__TAIL__INIT;
+	struct hand h;
+
+	(void)state;
+	rig_stop();
+	remove_database();
+	peer_free(give(r));
+	peer_free(give(c));
+	rig_start();
+	c = client(ROLE(SUBMITTER));
+	r = runner("box", 1, 1);
+	h = run_with_log(c, r, "its own");
+	assert_true(h.job == old.job && h.epoch == old.epoch);
+	tail.job = h.job;
+	peer_send(c, FRAME_TAIL, &tail.base);
+	assert_memory_equal(((const struct heard *)peer_wait(c, FRAME_LOG))->bytes, "its own", 7);
+	assert_int_equal(((const Cupel__TailEnd *)peer_wait(c, FRAME_TAIL_END))->length, 7);
+}
+
 static void after_a_restart_a_runner_has_a_lease_of_grace(void **state)
 {
 	owned(peer) *c = client(ROLE(SUBMITTER));
@@ -1003,6 +1052,7 @@ int main(void)
 		test(a_draining_runner_gets_nothing_new),
 		test(limits_reach_the_runner_as_they_were_said),
 		test(a_restart_goes_on_with_what_runs_and_what_waits),
+		test(a_new_database_does_not_show_the_logs_of_the_old_one),
 		test_leases(after_a_restart_a_runner_has_a_lease_of_grace),
 		test(a_result_said_twice_is_one_verdict),
 		test(a_runner_that_says_back_why_it_stopped_adds_nothing),
