@@ -3,6 +3,7 @@
 #include "base/log.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The longest repository, ref, name and texts, and what packs them. */
@@ -26,9 +27,9 @@ struct sender {
 	uint64_t sequence;
 	struct event *pump, *rest;
 	uint64_t rest_ms, rest_min_ms, rest_max_ms;
-	bool resting; /* an event was refused: silence until the timer */
-	bool trying;  /* then one event alone, until it is acknowledged */
-	bool lost;    /* the loss of the connection has been told */
+	bool resting;   /* an event was refused: silence until the timer */
+	bool trying;    /* then one event alone, until it is acknowledged */
+	char lost[200]; /* why the connection was lost, as told; empty while there is one */
 };
 
 static struct slot *slot_at(struct sender *s, size_t i)
@@ -187,7 +188,7 @@ static void on_up(void *context, const Cupel__Welcome *welcome)
 	struct sender *s = context;
 
 	log_info("connected to %s", *welcome->software ? welcome->software : "the dispatcher");
-	s->lost = false;
+	*s->lost = '\0';
 	s->sent = 0;
 	sender_wake(s);
 }
@@ -196,9 +197,9 @@ static void on_down(void *context, const char *reason)
 {
 	struct sender *s = context;
 
-	if (!s->lost)
+	if (strncmp(s->lost, reason, sizeof(s->lost) - 1) != 0)
 		log_warning("no dispatcher: %s; trying again, nothing is skipped", reason);
-	s->lost = true;
+	(void)snprintf(s->lost, sizeof(s->lost), "%s", reason); /* may be cut */
 	s->sent = 0;
 }
 

@@ -17,7 +17,8 @@ struct dial {
 	void *context;
 	struct link *link;
 	bool welcomed;
-	bool refused; /* or the one attempt that was wanted is over */
+	bool was_there; /* the dispatcher; what refuses our token since then may be another */
+	bool refused;   /* or the one attempt that was wanted is over */
 	uint64_t wait_ms;
 	struct event again;    /* the next attempt */
 	struct event patience; /* with a dispatcher that says nothing */
@@ -108,7 +109,7 @@ static void on_welcome(struct dial *d, const Cupel__Welcome *m)
 		return;
 	}
 	event_del(&d->patience);
-	d->welcomed = true;
+	d->welcomed = d->was_there = true;
 	d->wait_ms = d->options.retry_min_ms;
 	if (d->callbacks.up)
 		d->callbacks.up(d->context, m);
@@ -189,11 +190,15 @@ static void on_drained(void *context, struct link *link)
 static void on_closed(void *context, struct link *link, const char *reason)
 {
 	struct dial *d = context;
+	bool token_refused = !d->welcomed && link_error(link) == EACCES && d->options.token;
 
-	if (!d->welcomed && link_error(link) == EACCES && d->options.token)
+	if (token_refused && !d->was_there) {
 		refused(d, reason);
-	else
-		lost(d, reason);
+		return;
+	}
+	if (token_refused) /* nothing proves who said so: a person may have to act, or not */
+		d->wait_ms = d->options.retry_max_ms;
+	lost(d, reason);
 }
 
 static void on_silence(evutil_socket_t fd, short what, void *context)
@@ -240,6 +245,7 @@ int dial_new(struct event_base *base, const struct dial_options *options,
 	if (!d->options.retry_max_ms)
 		d->options.retry_max_ms = RETRY_MAX_MS;
 	d->wait_ms = d->options.retry_min_ms;
+	d->was_there = options->was_there;
 	d->callbacks = *callbacks;
 	d->context = context;
 	event_assign(&d->again, base, -1, 0, on_again, d);

@@ -16,7 +16,9 @@ struct dial_callbacks {
 	void (*drained)(void *context); /* as in link.h; NULL is fine */
 	/* It was lost, or could not be had (once per attempt); dialling goes on by itself. */
 	void (*down)(void *context, const char *reason);
-	/* The dispatcher refused for good (version, role, unknown token): no further attempts. */
+	/* The dispatcher refused for good (version, role, unknown token): no further attempts. That
+	 * a token is unknown anybody can say who answers at its address: once there was a welcome
+	 * it is a `down`. */
 	void (*refused)(void *context, const char *reason);
 };
 
@@ -28,6 +30,7 @@ struct dial_options {
 	const char *software;                /* borrowed */
 	uint64_t retry_min_ms, retry_max_ms; /* 0: 100 and 10,000; doubled each time, with jitter */
 	bool once;                           /* one attempt; `down` is then the end: for commands */
+	bool was_there;                      /* there was a welcome before this life */
 };
 
 int dial_new(struct event_base *base, const struct dial_options *options,

@@ -197,7 +197,8 @@ static int start_dialling(struct runner *r, struct error *err)
 					     .token = r->options.token,
 					     .role = CUPEL__ROLE__ROLE_RUNNER,
 					     .name = r->options.name,
-					     .software = SOFTWARE};
+					     .software = SOFTWARE,
+					     .was_there = !TAILQ_EMPTY(&r->attempts)};
 
 	return dial_new(r->base, &options, &callbacks, r, &r->dial, err);
 }

@@ -7,7 +7,7 @@ struct client {
 	struct dial *dial;
 	unsigned ups, downs, refusals, frames, hellos;
 	char reason[700];
-	bool free_in_up, free_in_down, free_in_frame;
+	bool free_in_up, free_in_down, free_in_frame, was_there;
 };
 
 /* The server's answer to the next hello. */
@@ -127,7 +127,8 @@ static void dial(struct rig *r, struct client *c, const struct link_token *token
 					     .software = "test 1",
 					     .retry_min_ms = 4,
 					     .retry_max_ms = 20,
-					     .once = once};
+					     .once = once,
+					     .was_there = c->was_there};
 	struct error err = {0};
 
 	if (dial_new(r->base, &options, &callbacks, c, &c->dial, &err) < 0)
@@ -246,6 +247,40 @@ static void an_unknown_token_is_final(void **state)
 	assert_non_null(strstr(c.reason, "enroll it anew"));
 }
 
+/* An alert before the handshake proves nothing: whoever took the port can send it. */
+static void a_token_that_was_good_is_dialled_with_again(void **state)
+{
+	struct rig *r = *state;
+	struct link_token mine = r->token;
+	struct client c = {0};
+
+	listen_here(r, "127.0.0.1:0");
+	dial(r, &c, &mine, false);
+	RUN_UNTIL(r, c.ups == 1);
+	r->token.secret[5] ^= 4;
+	link_free(give(r->server.link));
+	RUN_UNTIL(r, c.downs + c.refusals == 4);
+	assert_int_equal(c.refusals, 0);
+	assert_non_null(strstr(c.reason, "enroll it anew"));
+	r->token.secret[5] ^= 4;
+	RUN_UNTIL(r, c.ups == 2);
+	dial_free(c.dial);
+}
+
+static void a_token_that_was_good_in_another_life_too(void **state)
+{
+	struct rig *r = *state;
+	struct link_token wrong = r->token;
+	struct client c = {.was_there = true};
+
+	listen_here(r, "127.0.0.1:0");
+	wrong.secret[5] ^= 4;
+	dial(r, &c, &wrong, false);
+	RUN_UNTIL(r, c.downs + c.refusals == 2);
+	assert_int_equal(c.refusals, 0);
+	dial_free(c.dial);
+}
+
 static void once_is_once(void **state)
 {
 	struct rig *r = *state;
@@ -350,6 +385,8 @@ int main(void)
 		TEST(a_refusal_is_final),
 		TEST(a_busy_dispatcher_is_tried_again),
 		TEST(an_unknown_token_is_final),
+		TEST(a_token_that_was_good_is_dialled_with_again),
+		TEST(a_token_that_was_good_in_another_life_too),
 		TEST(once_is_once),
 		TEST(it_may_be_freed_in_its_callbacks),
 		cmocka_unit_test(versions_are_negotiated),
