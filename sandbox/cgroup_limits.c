@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* BFQ's largest weight. */
 #define BFQ_WEIGHT_MAX 1000
@@ -86,24 +87,13 @@ static unsigned controllers_of(unsigned can)
 
 void cgroup_remedy(unsigned can, char *out, size_t size)
 {
-	const struct places *places = places_get();
-
 	if (can == SANDBOX_CAN_IO && (cgroup_can() & SANDBOX_CAN_IO_READ))
 		(void)snprintf(out, size,
 			       "without control groups v2, and memory and io in them, nobody knows "
 			       "who wrote what the page cache writes; boot with "
 			       "systemd.unified_cgroup_hierarchy=1");
-	else if (places->why[0])
-		(void)snprintf(out, size,
-			       "%s; run as root, or in a delegated control group (systemd-run "
-			       "--user --scope -p Delegate=yes)",
-			       places->why);
 	else
-		(void)snprintf(out, size,
-			       "no control group here has the controller %s: the kernel lacks it, "
-			       "or it isn't passed down to this user (Delegate=cpu cpuset io "
-			       "memory pids for user@.service)",
-			       places_controller_name(controllers_of(can)));
+		places_remedy(places_get(), controllers_of(can), geteuid() == 0, out, size);
 }
 
 static int refuse(const struct cgroup *cg, const char *name, unsigned can, struct error *err)

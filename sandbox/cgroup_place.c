@@ -123,32 +123,61 @@ void places_parse(const char *mountinfo, const char *cgroup, struct places *out)
 		parse_mount(line, cgroup, out);
 }
 
-/* The first reason is the one to tell. */
-static void complain(struct places *places, const char *reason)
+/* The place that would have them: v1's own hierarchy of theirs, or the v2 tree. */
+static const struct place *place_for(const struct places *places, unsigned controllers)
 {
-	if (!places->why[0])
-		(void)snprintf(places->why, sizeof(places->why), "%s", reason);
+	const struct place *found = NULL;
+
+	for (size_t i = 0; i < places->count; i++) {
+		const struct place *place = &places->place[i];
+
+		if ((place->controllers & controllers) || (place->v2 && !found))
+			found = place;
+	}
+	return found;
 }
 
-static void not_writable(struct places *places, const char *path)
+void places_remedy(const struct places *places, unsigned controllers, bool root, char *out,
+		   size_t size)
 {
-	char text[sizeof(places->why)];
+	const struct place *place = place_for(places, controllers);
 
-	(void)snprintf(text, sizeof(text), "the control group %.180s is not writable for this user",
-		       path);
-	complain(places, text);
+	if (places->error)
+		(void)snprintf(out, size, "/proc/self/mountinfo and cgroup can't be read (%s)",
+			       strerror(places->error));
+	else if (!places->count)
+		(void)snprintf(out, size,
+			       "no control groups are mounted; mount -t cgroup2 none "
+			       "/sys/fs/cgroup");
+	else if (!place || !place->error)
+		(void)snprintf(out, size,
+			       "no control group here has the controller %s: the kernel lacks it, "
+			       "or it isn't passed down to this user (Delegate=cpu cpuset io "
+			       "memory pids for user@.service)",
+			       places_controller_name(controllers & -controllers));
+	else if (place->error == EROFS)
+		(void)snprintf(out, size,
+			       "the control group %s is on a read-only mount; mount it read-write "
+			       "(a container wants its own: --cgroupns=private, rw)",
+			       place->path);
+	else
+		(void)snprintf(out, size, "the control group %s can't be used (%s); %s",
+			       place->path, strerror(place->error),
+			       root        ? "whoever made this container keeps it from its root"
+			       : place->v2 ? "run as root, or in a delegated control group "
+					     "(systemd-run --user --scope -p Delegate=yes)"
+					   : "run as root");
 }
 
+/* -errno. */
 static int open_writable(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	owned_fd fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd >= 0 && faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) == 0 &&
-	    faccessat(fd, "cgroup.procs", W_OK, AT_EACCESS) == 0)
-		return fd;
-	if (fd >= 0)
-		(void)close(fd);
-	return -1;
+	if (fd < 0 || faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) < 0 ||
+	    faccessat(fd, "cgroup.procs", W_OK, AT_EACCESS) < 0)
+		return -errno;
+	return give_fd(&fd);
 }
 
 static unsigned listed(int dir, const char *file)
@@ -215,6 +244,8 @@ static void take_v2(struct place *place)
 
 	if (own >= 0)
 		take_own(place, own, is_root);
+	else
+		place->error = -own;
 	if (is_root || (place->controllers & CONTROLLER_MEMORY) || !slash)
 		return;
 	*slash = '\0';
@@ -223,6 +254,7 @@ static void take_v2(struct place *place)
 	if (parent >= 0 && (own < 0 || (controllers & CONTROLLER_MEMORY))) {
 		place->dir = parent;
 		place->controllers = controllers;
+		place->error = 0;
 		if (own >= 0)
 			(void)close(own);
 		return;
@@ -232,34 +264,33 @@ static void take_v2(struct place *place)
 		(void)close(parent);
 }
 
-static void take_v1(struct place *place, struct places *places)
+static void take_v1(struct place *place)
 {
-	place->dir = open_writable(place->path);
-	if (place->dir < 0)
-		not_writable(places, place->path);
+	int dir = open_writable(place->path);
+
+	place->dir = dir < 0 ? -1 : dir;
+	place->error = dir < 0 ? -dir : 0;
 }
 
 static void find(struct places *places)
 {
 	owned_buffer mountinfo = {0}, cgroup = {0};
+	int rc = fd_read_file(AT_FDCWD, "/proc/self/mountinfo", PROC_FILE_MAX, &mountinfo);
 
-	if (fd_read_file(AT_FDCWD, "/proc/self/mountinfo", PROC_FILE_MAX, &mountinfo) < 0 ||
-	    fd_read_file(AT_FDCWD, "/proc/self/cgroup", PROC_FILE_MAX, &cgroup) < 0) {
-		complain(places, "/proc/self/mountinfo can't be read");
+	if (rc == 0)
+		rc = fd_read_file(AT_FDCWD, "/proc/self/cgroup", PROC_FILE_MAX, &cgroup);
+	if (rc < 0) {
+		places->error = -rc;
 		return;
 	}
 	places_parse(mountinfo.data, cgroup.data, places);
-	if (places->count == 0)
-		complain(places, "no control groups are mounted");
 	for (size_t i = 0; i < places->count; i++) {
 		struct place *place = &places->place[i];
 
 		if (place->v2)
 			take_v2(place);
 		else
-			take_v1(place, places);
-		if (place->v2 && place->dir < 0)
-			not_writable(places, place->path);
+			take_v1(place);
 	}
 }
 

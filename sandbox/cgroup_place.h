@@ -28,20 +28,25 @@ struct place {
 	/* That children can have. v2 passes down all of them but the cpuset: each group of that
 	 * costs every job, so it comes with the first that asks. */
 	unsigned controllers;
-	int dir; /* -1: not writable; lives as long as the process */
+	int dir;   /* -1: not writable; lives as long as the process */
+	int error; /* errno, why it isn't */
 	char path[PATH_MAX];
 };
 
 struct places {
 	struct place place[PLACES_MAX];
 	size_t count;
-	char why[256]; /* why something is missing; empty: nothing is */
+	int error; /* errno, why none were found; 0: none are mounted */
 };
 
 const struct places *places_get(void);
 
 /* Pure: reads `mountinfo` and `cgroup` (the files of /proc/self) into places with their paths. */
 void places_parse(const char *mountinfo, const char *cgroup, struct places *out);
+
+/* Pure: why no group with these controllers can be made, and what to do, as root or not. */
+void places_remedy(const struct places *places, unsigned controllers, bool root, char *out,
+		   size_t size);
 
 /* CONTROLLER_* of a list separated by `,` or blanks. */
 unsigned places_controllers(const char *list);

@@ -284,6 +284,41 @@ static void the_report_says_null_for_what_nothing_measured(void **state)
 					  "\"pressure_io_ms\": 5}"));
 }
 
+static void what_is_missing_is_told_with_what_to_do(void **state)
+{
+	static const struct {
+		struct places places;
+		bool root;
+		const char *says;
+	} all[] = {
+		{{.error = EMFILE}, true, "can't be read (Too many open files)"},
+		{{.count = 0}, true, "mount -t cgroup2"},
+		{{.place = {{.v2 = true, .error = EROFS, .path = "/sys/fs/cgroup"}}, .count = 1},
+		 true,
+		 "/sys/fs/cgroup is on a read-only mount"},
+		{{.place = {{.v2 = true, .error = EACCES}}, .count = 1},
+		 false,
+		 "systemd-run --user"},
+		{{.place = {{.v2 = true, .error = EACCES}}, .count = 1}, true, "from its root"},
+		/* v1: the hierarchy that has it, and no delegation to be asked of systemd. */
+		{{.place = {{.v2 = true},
+			    {.error = EACCES, .controllers = CONTROLLER_CPU, .path = "/cpu"},
+			    {.error = EACCES, .controllers = CONTROLLER_MEMORY, .path = "/memory"}},
+		  .count = 3},
+		 false,
+		 "/memory can't be used (Permission denied); run as root"},
+		{{.place = {{.v2 = true}}, .count = 1}, false, "the controller memory"},
+	};
+	char text[400];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		places_remedy(&all[i].places, CONTROLLER_MEMORY, all[i].root, text, sizeof(text));
+		if (!strstr(text, all[i].says))
+			fail_msg("'%s' isn't in: %s", all[i].says, text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -299,6 +334,7 @@ int main(void)
 		cmocka_unit_test(a_failed_step_is_named_with_its_remedy),
 		cmocka_unit_test(the_report_is_json_whatever_the_reason_holds),
 		cmocka_unit_test(the_report_says_null_for_what_nothing_measured),
+		cmocka_unit_test(what_is_missing_is_told_with_what_to_do),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
