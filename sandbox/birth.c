@@ -2,6 +2,7 @@
 
 #include "sandbox/sys.h"
 
+#include <poll.h>
 #include <sched.h>
 
 /* Without CLONE_INTO_CGROUP, or not into this group. */
@@ -45,4 +46,11 @@ pid_t birth(bool network, int signal, int group, int *pidfd, bool *born_inside)
 	if (pid < 0) /* the kernel tells the number before it fails, and takes it back silently */
 		*pidfd = -1;
 	return pid;
+}
+
+bool birth_has_ended(int pidfd)
+{
+	struct pollfd wait = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&wait, 1, 0) > 0;
 }

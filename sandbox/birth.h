@@ -7,3 +7,6 @@
  * `signal`: what the parent is sent at its end, 0: nothing. `group`: the v2 control group to be
  * born into, -1: none; *born_inside tells whether that was had. */
 pid_t birth(bool network, int signal, int group, int *pidfd, bool *born_inside);
+
+/* It has given up, or was killed: then it is no wonder that nothing can be done to it. */
+bool birth_has_ended(int pidfd);

@@ -231,6 +231,8 @@ static int prepare(struct plan *plan, struct cgroup *cg, struct launched *l, boo
 		rc = priority_expose(l->pid, err);
 	if (rc == 0 && !born_inside)
 		rc = cgroup_enter(cg, l->pid, err);
+	if (rc < 0 && birth_has_ended(l->pidfd))
+		return 0; /* as below */
 	/* EPIPE: it has given up already, and its last word tells why. */
 	if (rc == 0 && send(l->control, "g", 1, MSG_NOSIGNAL) < 0 && errno != EPIPE)
 		rc = error_set(err, errno, "start the sandbox's first process");

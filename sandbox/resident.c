@@ -221,6 +221,8 @@ static int start(struct resident *r, const struct resident_ask *q, const struct 
 		rc = priority_expose(c->pid, &err);
 	if (rc == 0 && !born_inside)
 		rc = enter_group(f->group, c->pid, &err);
+	if (rc < 0 && birth_has_ended(*pidfd))
+		return 0; /* its last word tells why */
 	if (rc < 0) {
 		(void)sys_pidfd_send_signal(*pidfd, SIGKILL); /* reaped as any other */
 		return failed(a, rc, err.text);

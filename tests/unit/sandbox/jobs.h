@@ -92,7 +92,16 @@ static inline void job_run(struct sandbox_spec spec, const char *script, struct 
 	(void)sandbox_run(&spec, &job->outcome, NULL); /* the outcome tells */
 }
 
-/* The same by a user without any right, in a child process. */
+/* This process becomes a user without any right. */
+static inline void job_become_user(void)
+{
+	/* A change of user makes a process secret, and its children with it. */
+	if (setgroups(0, NULL) < 0 || setresgid(TEST_UID, TEST_UID, TEST_UID) < 0 ||
+	    setresuid(TEST_UID, TEST_UID, TEST_UID) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
+		_exit(1);
+}
+
+/* The same by such a user, in a child process. */
 static inline void job_run_as_user(struct sandbox_spec spec, const char *script, struct job *job)
 {
 	struct job *shared =
@@ -100,10 +109,7 @@ static inline void job_run_as_user(struct sandbox_spec spec, const char *script,
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		/* A change of user makes a process secret, and its children with it. */
-		if (setgroups(0, NULL) < 0 || setresgid(TEST_UID, TEST_UID, TEST_UID) < 0 ||
-		    setresuid(TEST_UID, TEST_UID, TEST_UID) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
-			_exit(1);
+		job_become_user();
 		if (job_launcher)
 			job_launcher = job_launcher_new(0);
 		job_run(spec, script, shared);
