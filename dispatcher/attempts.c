@@ -111,6 +111,40 @@ void attempt_released(struct attempt *a)
 		free_slot(a);
 }
 
+/* --- its limits
+ * ------------------------------------------------------------------------------------------ */
+
+/* More is no more, and sums with clocks and offsets must not overflow. */
+#define WISH_MOST ((uint64_t)1 << 60)
+
+static uint64_t wish_or(uint64_t wish, uint64_t otherwise)
+{
+	return !wish ? otherwise : wish < WISH_MOST ? wish : WISH_MOST;
+}
+
+void attempt_bound(struct attempt *a, const Cupel__JobSpec *spec)
+{
+	static const Cupel__Limits none = CUPEL__LIMITS__INIT;
+	const Cupel__Limits *wish = spec && spec->limits ? spec->limits : &none;
+
+	a->wall_ms = wish_or(wish->wall_ms, LIMIT_WALL_MS);
+	a->idle_ms = wish_or(wish->idle_ms, LIMIT_IDLE_MS);
+	a->output = wish_or(wish->output, LIMIT_OUTPUT);
+}
+
+static void lower(uint64_t *limit, uint64_t to)
+{
+	if (to && to < *limit)
+		*limit = to;
+}
+
+void attempt_granted(struct attempt *a, uint64_t wall_ms, uint64_t idle_ms, uint64_t output)
+{
+	lower(&a->wall_ms, wall_ms);
+	lower(&a->idle_ms, idle_ms);
+	lower(&a->output, output);
+}
+
 /* --- its clocks
  * ------------------------------------------------------------------------------------------ */
 
@@ -149,12 +183,9 @@ void attempt_deadlines(struct attempt *a, int64_t started_at_ms)
 		break;
 	case CUPEL__STATE__STATE_RUNNING:
 		a->progress_at_ms = now;
-		if (a->wall_ms)
-			set(a, &a->deadline,
-			    now + (int64_t)(a->wall_ms + o->deadline_slack_ms) -
-				    elapsed_ms(started_at_ms));
-		if (a->idle_ms)
-			set(a, &a->idle, now + (int64_t)(a->idle_ms + o->deadline_slack_ms));
+		set(a, &a->deadline,
+		    now + (int64_t)(a->wall_ms + o->deadline_slack_ms) - elapsed_ms(started_at_ms));
+		set(a, &a->idle, now + (int64_t)(a->idle_ms + o->deadline_slack_ms));
 		break;
 	default: /* preparing, finishing */
 		set(a, &a->deadline, now + (int64_t)o->prepare_ms);

@@ -152,10 +152,23 @@ static void load_runner(void *context, const struct runner_row *row)
 }
 
 /* One full lease of grace: its runner may just not have found back yet. */
+static void take_up(struct attempt *a, const struct attempt_row *row, const Cupel__JobSpec *spec)
+{
+	a->state = row->state;
+	a->arrived = row->state != CUPEL__STATE__STATE_ASSIGNED;
+	attempt_bound(a, spec);
+	attempt_granted(a, row->wall_ms, row->idle_ms, row->output);
+	attempt_renew(a);
+	attempt_deadlines(a, row->started_at_ms);
+	if (attempt_log(a))
+		joblog_sync(a->log);
+}
+
 static void load_attempt(void *context, const struct attempt_row *row)
 {
 	struct dispatcher *d = context;
 	struct runner *r = runners_find(&d->runners, row->runner);
+	Cupel__JobSpec *spec = store_job_spec(d->store, row->job);
 	struct attempt *a;
 
 	if (!r)
@@ -164,16 +177,11 @@ static void load_attempt(void *context, const struct attempt_row *row)
 	if (!a) {
 		log_error("no memory for attempt %u of job %llu", row->epoch,
 			  (unsigned long long)row->job);
-		return;
+	} else {
+		take_up(a, row, spec);
 	}
-	a->state = row->state;
-	a->arrived = row->state != CUPEL__STATE__STATE_ASSIGNED;
-	a->wall_ms = row->wall_ms;
-	a->idle_ms = row->idle_ms;
-	attempt_renew(a);
-	attempt_deadlines(a, row->started_at_ms);
-	if (attempt_log(a))
-		joblog_sync(a->log);
+	if (spec)
+		cupel__job_spec__free_unpacked(spec, NULL);
 }
 
 static void load_job(void *context, const struct job_row *row)

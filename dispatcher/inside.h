@@ -118,6 +118,10 @@ void attempt_renew(struct attempt *a);
 /* Sets the deadlines of its state, from now, or from when it began (clock_wall_ms()) if that is
  * known. */
 void attempt_deadlines(struct attempt *a, int64_t started_at_ms);
+/* What holds for it whatever its runner says: the job's wish, or the default. */
+void attempt_bound(struct attempt *a, const Cupel__JobSpec *spec);
+/* The runner has granted this: it may be less. */
+void attempt_granted(struct attempt *a, uint64_t wall_ms, uint64_t idle_ms, uint64_t output);
 /* Its log, opened when need be; NULL and a log line when it can't be. */
 struct joblog *attempt_log(struct attempt *a);
 /* Looks whether the result that waits can be concluded by now. */

@@ -187,6 +187,7 @@ static void assign(struct dispatcher *d, const struct waiting *w, struct runner 
 	if (store_run_place(d->store, w->run, &place) == 0)
 		a = next_attempt(d, w, r, spec ? spec->name : PLAN_NAME);
 	if (a) {
+		attempt_bound(a, spec);
 		tell_runner(a, &place, spec);
 		attempt_renew(a);
 		attempt_deadlines(a, 0);
@@ -227,10 +228,8 @@ void life_phase(struct attempt *a, Cupel__State to, const Cupel__Limits *granted
 		return;
 	a->state = to;
 	a->arrived = true;
-	if (granted) {
-		a->wall_ms = granted->wall_ms;
-		a->idle_ms = granted->idle_ms;
-	}
+	if (granted)
+		attempt_granted(a, granted->wall_ms, granted->idle_ms, granted->output);
 	attempt_deadlines(a, 0);
 	run_changed(d, a->run);
 	turn_wanted(d);

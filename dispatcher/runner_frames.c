@@ -7,6 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Its runner says that the job still writes. Once it has finished that counts no more, but only
+ * what of its log arrives. */
+static void wrote(struct attempt *a)
+{
+	if (a->state != CUPEL__STATE__STATE_FINISHING)
+		a->progress_at_ms = clock_boot_ms();
+}
+
 /* --- hello
  * ------------------------------------------------------------------------------------------------
  */
@@ -87,8 +95,8 @@ static void answer_held(struct runner *r, const Cupel__Held *held, Cupel__HeldAn
 	life_phase(a, held->state, NULL);
 	if (a->state == CUPEL__STATE__STATE_ASSIGNED)
 		life_phase(a, CUPEL__STATE__STATE_PREPARING,
-			   NULL);            /* it has accepted what it holds */
-	a->progress_at_ms = clock_boot_ms(); /* what it wrote meanwhile is on its way */
+			   NULL); /* it has accepted what it holds */
+	wrote(a);                 /* what it wrote meanwhile is on its way */
 	out->proceed = true;
 	out->log_durable = a->log ? joblog_durable(a->log) : 0;
 }
@@ -342,7 +350,7 @@ static void take_progress(struct attempt *a, Cupel__Progress *p)
 	life_phase(a, p->state, NULL);
 	if (p->log_length > a->spooled) {
 		a->spooled = p->log_length;
-		a->progress_at_ms = clock_boot_ms();
+		wrote(a);
 	}
 	if (!p->usage)
 		return;
@@ -432,6 +440,26 @@ static void log_not_taken(struct session *s, struct attempt *a, int rc)
 				&s->d->log_retry); /* no memory: the next frame tries */
 }
 
+/* An honest job is stopped at its limit, and sends what had been read by then. */
+#define LOG_SLACK ((uint64_t)1 << 20)
+
+static void take_log(struct session *s, struct attempt *a, uint64_t offset, const uint8_t *bytes,
+		     size_t length)
+{
+	uint64_t before = joblog_length(a->log);
+	int rc = joblog_append(a->log, offset, bytes, length);
+
+	if (joblog_length(a->log) > before)
+		a->progress_at_ms = clock_boot_ms();
+	if (rc == -ERANGE)
+		attempt_ack_log(a); /* it goes back to what we have */
+	else if (rc < 0)
+		log_not_taken(s, a, rc);
+	tail_grown(s->d, a->log);
+	if (a->result)
+		attempt_conclude(a);
+}
+
 void on_log(struct session *s, const struct frame *frame)
 {
 	Cupel__Attempt which = CUPEL__ATTEMPT__INIT;
@@ -439,7 +467,6 @@ void on_log(struct session *s, const struct frame *frame)
 	struct attempt *a;
 	const uint8_t *bytes;
 	size_t length;
-	int rc;
 
 	if (log_head_parse(frame->payload, frame->length, &head, &bytes, &length) < 0) {
 		session_complain(s, EBADMSG, "a log frame without its head");
@@ -450,13 +477,9 @@ void on_log(struct session *s, const struct frame *frame)
 	a = of_this_runner(s, &which, "a log");
 	if (!a || a->over || !attempt_log(a))
 		return;
-	rc = joblog_append(a->log, head.offset, bytes, length);
-	a->progress_at_ms = clock_boot_ms();
-	if (rc == -ERANGE)
-		attempt_ack_log(a); /* it goes back to what we have */
-	else if (rc < 0)
-		log_not_taken(s, a, rc);
-	tail_grown(s->d, a->log);
-	if (a->result)
-		attempt_conclude(a);
+	if (head.offset + length > a->output + LOG_SLACK)
+		session_complain(s, EFBIG,
+				 "the log of job %" PRIu64 " goes beyond its output limit", a->job);
+	else
+		take_log(s, a, head.offset, bytes, length);
 }

@@ -30,13 +30,13 @@ struct attempt {
 	char *name;       /* of the job */
 	struct runner *runner;
 	struct timer lease, deadline, idle;
-	uint64_t wall_ms, idle_ms;
-	int64_t progress_at_ms;     /* clock_boot_ms() of the last output */
-	uint64_t spooled;           /* as the runner said last */
-	struct joblog *log;         /* NULL until there is output */
-	Cupel__Result *result;      /* waits for its log to be durable */
-	Cupel__Usage *usage;        /* of the last heartbeat */
-	TAILQ_ENTRY(attempt) entry; /* of runner->attempts */
+	uint64_t wall_ms, idle_ms, output; /* our own bounds: see attempt_bound() */
+	int64_t progress_at_ms;            /* clock_boot_ms() of the last output */
+	uint64_t spooled;                  /* as the runner said last */
+	struct joblog *log;                /* NULL until there is output */
+	Cupel__Result *result;             /* waits for its log to be durable */
+	Cupel__Usage *usage;               /* of the last heartbeat */
+	TAILQ_ENTRY(attempt) entry;        /* of runner->attempts */
 };
 
 struct runner {

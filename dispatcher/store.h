@@ -139,8 +139,8 @@ struct attempt_row {
 	Cupel__Kind kind;
 	Cupel__State state;
 	Cupel__Verdict verdict;
-	bool answered;             /* ended by the runner's own result */
-	uint64_t wall_ms, idle_ms; /* granted */
+	bool answered;                     /* ended by the runner's own result */
+	uint64_t wall_ms, idle_ms, output; /* granted */
 	int64_t started_at_ms;
 	char runner[MESSAGE_NAME_MAX + 1];
 	char name[MESSAGE_NAME_MAX + 1]; /* the job's */

@@ -315,6 +315,7 @@ static void read_attempt(struct sql_query *q, struct attempt_row *out)
 		return;
 	out->wall_ms = limits->wall_ms;
 	out->idle_ms = limits->idle_ms;
+	out->output = limits->output;
 	cupel__limits__free_unpacked(limits, NULL);
 }
 

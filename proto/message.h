@@ -36,6 +36,11 @@ const char *message_name(uint8_t type);
 #define MESSAGE_LIST_MAX   4096  /* members of one list */
 #define MESSAGE_JOBS_MAX   512   /* jobs of one run */
 
+/* What holds for a job when neither job file nor owner says. */
+#define LIMIT_WALL_MS ((uint64_t)60 * 60 * 1000)
+#define LIMIT_IDLE_MS ((uint64_t)10 * 60 * 1000)
+#define LIMIT_OUTPUT  ((uint64_t)64 << 20) /* bytes */
+
 /* The words of the outside for the enums: "passed", "timed_out"; "running". Never NULL. */
 const char *verdict_word(Cupel__Verdict verdict);
 const char *state_word(Cupel__State state);

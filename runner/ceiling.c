@@ -6,11 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What a job has when neither job file nor owner says. */
-#define DEFAULT_WALL_MS (60ull * 60 * 1000)
-#define DEFAULT_IDLE_MS (10ull * 60 * 1000)
-#define DEFAULT_OUTPUT  (64ull << 20)
-#define DEFAULT_TASKS   2048
+#define DEFAULT_TASKS 2048 /* when neither job file nor owner says; others are the protocol's */
 
 static const char *remedy_for(const char *limit)
 {
@@ -43,9 +39,9 @@ static void settle_all(const Cupel__Limits *wish, const struct owner_limits *own
 	const Cupel__Limits *ceiling = &owner->ceiling;
 
 	cupel__limits__init(out);
-	out->wall_ms = settle(wish->wall_ms, DEFAULT_WALL_MS, true, ceiling->wall_ms);
-	out->idle_ms = settle(wish->idle_ms, DEFAULT_IDLE_MS, true, ceiling->idle_ms);
-	out->output = settle(wish->output, DEFAULT_OUTPUT, true, ceiling->output);
+	out->wall_ms = settle(wish->wall_ms, LIMIT_WALL_MS, true, ceiling->wall_ms);
+	out->idle_ms = settle(wish->idle_ms, LIMIT_IDLE_MS, true, ceiling->idle_ms);
+	out->output = settle(wish->output, LIMIT_OUTPUT, true, ceiling->output);
 	out->cpu_time_ms = settle(wish->cpu_time_ms, 0, true, ceiling->cpu_time_ms);
 	out->disk = settle(wish->disk, 0, true, ceiling->disk);
 	out->inodes = settle(wish->inodes, 0, true, ceiling->inodes);

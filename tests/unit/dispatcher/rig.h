@@ -390,7 +390,7 @@ struct job_wish {
 	const char *name;
 	const char *needs;
 	const char *retry; /* a verdict that is retried once */
-	uint64_t memory;
+	uint64_t memory, wall_ms, output;
 };
 
 static void send_plan(struct peer *p, uint64_t job, uint32_t epoch, const struct job_wish *wishes,
@@ -407,6 +407,8 @@ static void send_plan(struct peer *p, uint64_t job, uint32_t epoch, const struct
 		cupel__job_spec__init(&spec[i]);
 		cupel__limits__init(&limits[i]);
 		limits[i].memory = wishes[i].memory;
+		limits[i].wall_ms = wishes[i].wall_ms;
+		limits[i].output = wishes[i].output;
 		spec[i].limits = &limits[i];
 		cupel__job_spec__retry_entry__init(&retry[i]);
 		spec[i].name = (char *)wishes[i].name;

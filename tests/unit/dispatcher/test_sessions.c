@@ -230,6 +230,27 @@ static void a_log_that_differs_is_told(void **state)
 	assert_non_null(strstr(job_named(shown, "test")->reason, "the digests differ"));
 }
 
+static void a_log_beyond_the_output_limit_is_refused(void **state)
+{
+	static char chunk[LOG_BYTES_MAX];
+	const struct job_wish wish = {.name = "test", .output = 1000};
+	owned(peer) *c = client(ROLE(SUBMITTER));
+	owned(peer) *r = runner("box", 1, 1);
+	uint64_t run = submit(c);
+	const Cupel__Error *told;
+	struct hand h;
+
+	(void)state;
+	plan(r, &wish, 1);
+	h = take(r);
+	for (uint64_t i = 0; i < 5; i++)
+		send_log(r, h.job, h.epoch, i * sizeof(chunk), chunk, sizeof(chunk));
+	told = peer_wait(r, FRAME_ERROR);
+	assert_int_equal(told->code, EFBIG);
+	assert_int_equal(job_named(get(c, run), "test")->attempts[0]->log_length,
+			 4 * sizeof(chunk));
+}
+
 static void who_follows_sees_it_grow_from_before_the_start(void **state)
 {
 	owned(peer) *c = client(ROLE(SUBMITTER));
@@ -517,6 +538,57 @@ static void the_dispatchers_own_clock_holds_the_idle_limit(void **state)
 	send_phase(r, job, 1, STATE(RUNNING));
 	(void)peer_wait(r, FRAME_STOP);
 	assert_non_null(strstr(wait_run(c, run)->reason, "idle limit of 30ms"));
+}
+
+static void a_runner_that_grants_no_limit_or_more_is_held_to_the_wish(void **state)
+{
+	const struct job_wish wishes[] = {{.name = "none", .wall_ms = 30},
+					  {.name = "more", .wall_ms = 30}};
+	owned(peer) *c = client(ROLE(SUBMITTER));
+	owned(peer) *r = runner("box", 1, 2);
+	uint64_t run = submit(c);
+	const Cupel__Run *shown;
+
+	(void)state;
+	plan(r, wishes, 2);
+	for (uint64_t granted = 0; granted <= 60000; granted += 60000) {
+		uint64_t job = ((const Cupel__Assign *)peer_wait(r, FRAME_ASSIGN))->attempt->job;
+
+		send_accept(r, job, 1, granted, 0);
+		send_phase(r, job, 1, STATE(RUNNING));
+	}
+	shown = wait_run(c, run);
+	assert_int_equal(job_named(shown, "none")->verdict, VERDICT(TIMED_OUT));
+	assert_int_equal(job_named(shown, "more")->verdict, VERDICT(TIMED_OUT));
+}
+
+/* Neither bytes that are there nor the word that there are more put the end off. */
+static void finishing_is_not_prolonged_by_nothing_new(void **state)
+{
+	owned(peer) *c = client(ROLE(SUBMITTER));
+	owned(peer) *r = runner("box", 1, 1);
+	uint64_t run = one_job(c, r);
+	struct hand h = take(r);
+	Cupel__Attempt which = attempt_of(h.job, h.epoch);
+	Cupel__Progress progress = CUPEL__PROGRESS__INIT;
+	Cupel__Progress *list[] = {&progress};
+	Cupel__Heartbeat beat = CUPEL__HEARTBEAT__INIT;
+
+	(void)state;
+	progress.attempt = &which;
+	progress.state = STATE(FINISHING);
+	beat.n_attempts = 1;
+	beat.attempts = list;
+	send_result(r, h.job, h.epoch, VERDICT(PASSED), false, "all of it");
+	while (!peer_heard(r, FRAME_STOP)) {
+		send_log(r, h.job, h.epoch, 0, "all", 3);
+		progress.log_length++;
+		peer_send(r, FRAME_HEARTBEAT, &beat.base);
+		assert_true(rig_turn());
+	}
+	rig_in_time();
+	assert_non_null(strstr(job_named(get(c, run), "test")->attempts[0]->reason,
+			       "finishing it took longer"));
 }
 
 static void preparing_for_too_long_goes_elsewhere(void **state)
@@ -1029,6 +1101,7 @@ int main(void)
 		test(a_log_arrives_by_offset_and_byte_exact),
 		test(a_result_waits_for_its_log),
 		test(a_log_that_differs_is_told),
+		test(a_log_beyond_the_output_limit_is_refused),
 		test(who_follows_sees_it_grow_from_before_the_start),
 		test_leases(a_silent_runner_loses_its_job_by_the_lease),
 		test_leases(heartbeats_keep_the_lease),
@@ -1042,6 +1115,8 @@ int main(void)
 		test(without_another_runner_a_time_out_is_the_verdict),
 		test_limits(the_dispatchers_own_clock_holds_the_wall_limit),
 		test_limits(the_dispatchers_own_clock_holds_the_idle_limit),
+		test_limits(a_runner_that_grants_no_limit_or_more_is_held_to_the_wish),
+		test_limits(finishing_is_not_prolonged_by_nothing_new),
 		test_limits(preparing_for_too_long_goes_elsewhere),
 		test_accept(who_never_accepts_is_asked_three_times_in_all),
 		test(a_refusal_goes_to_another_and_is_told),
