@@ -51,6 +51,8 @@ int gitdir_start(struct error *err)
 		rc = git_libgit2_opts(GIT_OPT_SET_EXTENSIONS, extensions, (size_t)2);
 	if (rc >= 0) /* nothing of a repository is obeyed, whoever owns it */
 		rc = git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
+	if (rc >= 0) /* a pack that was fetched must survive a power failure */
+		rc = git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
 	if (rc >= 0)
 		rc = git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, CACHE_MAX);
 	return rc < 0 ? git_fail(err, rc, "start libgit2") : 0;

@@ -1,11 +1,10 @@
 #include "observer/remote.h"
 
 #include "base/fd.h"
+#include "base/leftovers.h"
 #include "observer/git.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,32 +25,6 @@ struct remote {
 
 /* --- the child ---------------------------------------------------------- */
 
-static bool is_leftover(const char *name)
-{
-	size_t length = strlen(name);
-
-	return (length > 5 && strcmp(name + length - 5, ".lock") == 0) ||
-	       strncmp(name, "pack_git2_", 10) == 0;
-}
-
-/* An earlier fetch may have been ended in the middle. The mirror is ours alone, so no lock in it is
- * anybody's any more. */
-static void clear_leftovers(int dir, const char *name, int depth)
-{
-	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *e;
-
-	while (list && (e = readdir(list))) {
-		if (e->d_type == DT_DIR && e->d_name[0] != '.' && depth < 64)
-			clear_leftovers(fd, e->d_name, depth + 1);
-		else if (e->d_type == DT_REG && is_leftover(e->d_name))
-			(void)unlinkat(fd, e->d_name, 0); /* the fetch will say what is wrong */
-	}
-	if (list)
-		closedir(list);
-}
-
 __attribute__((noreturn)) static void child(const struct remote_options *o, int out, pid_t parent)
 {
 	struct error err = {0};
@@ -65,7 +38,7 @@ __attribute__((noreturn)) static void child(const struct remote_options *o, int 
 	if (getppid() != parent || dup2(out, 3) < 0)
 		_exit(1);
 	(void)close_range(4, ~0u, 0); /* links, inotify, locks: the parent's */
-	clear_leftovers(AT_FDCWD, o->mirror, 0);
+	leftovers_clear(o->mirror);   /* an earlier fetch may have been ended in the middle */
 	if (gitdir_fetch(o->mirror, o->url, &err) == 0)
 		(void)snprintf(err.text, sizeof(err.text), "%s", WELL);
 	(void)fd_write_all(3, err.text, strlen(err.text)); /* silence is told as such */

@@ -1,5 +1,7 @@
 #include "runner/git.h"
 
+#include "base/leftovers.h"
+
 #include <ctype.h>
 #include <git2.h>
 #include <stdarg.h>
@@ -11,6 +13,8 @@
 /* A commit, a tag or a tree: the largest of real repositories have a tenth of it. */
 #define OBJECT_MAX ((size_t)64 << 20)
 #define TAGS_MAX   16 /* one behind the other */
+
+#define DAMAGED (-1000) /* beside libgit2's codes */
 
 struct git {
 	git_repository *repo;
@@ -33,8 +37,30 @@ static int git_fail(struct error *err, int code, const char *format, ...)
 	return error_say(err,
 			 code == GIT_ENOTFOUND ? ENOENT
 			 : code == GIT_EUSER   ? ECANCELED
+			 : code == DAMAGED     ? EUCLEAN
 					       : EIO,
 			 "%s: %s", sentence, last && last->message ? last->message : "git error");
+}
+
+/* What isn't the fault of a peer, the disk or the object itself is the repository's: an object, a
+ * pack or a ref that must be there isn't, or not whole. */
+static int find_damage(int code)
+{
+	const git_error *last = git_error_last();
+
+	switch (last ? last->klass : GIT_ERROR_NONE) {
+	case GIT_ERROR_REFERENCE:
+	case GIT_ERROR_ZLIB:
+	case GIT_ERROR_REPOSITORY:
+	case GIT_ERROR_CONFIG:
+	case GIT_ERROR_ODB:
+	case GIT_ERROR_INDEXER:
+	case GIT_ERROR_OBJECT:
+	case GIT_ERROR_TREE:
+		return code == GIT_EUSER ? code : DAMAGED;
+	default:
+		return code;
+	}
 }
 
 int git_start(struct error *err)
@@ -51,6 +77,8 @@ int git_start(struct error *err)
 		rc = git_libgit2_opts(GIT_OPT_SET_EXTENSIONS, extensions, (size_t)2);
 	if (rc >= 0) /* objects are only read, whoever owns them */
 		rc = git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
+	if (rc >= 0) /* a pack that was fetched must survive a power failure */
+		rc = git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
 	return rc < 0 ? git_fail(err, rc, "start libgit2") : 0;
 }
 
@@ -176,7 +204,7 @@ static int measure(git_odb *odb, const git_oid *id, size_t max, git_object_t *ty
 	int rc = git_odb_read_header(&length, type, odb, id);
 
 	if (rc == 0 && length > max) {
-		git_error_set_str(GIT_ERROR_OBJECT, "the object is too large");
+		git_error_set_str(GIT_ERROR_INVALID, "the object is too large");
 		rc = GIT_ERROR;
 	}
 	return rc;
@@ -318,7 +346,7 @@ static int tree_open(struct git *g, const char *id, git_tree **out, struct error
 	if (rc == 0)
 		rc = git_tree_lookup(out, g->repo, &oid);
 	git_odb_free(odb);
-	return rc < 0 ? git_fail(err, rc, "read tree %s of %s", id, g->path) : 0;
+	return rc < 0 ? git_fail(err, find_damage(rc), "read tree %s of %s", id, g->path) : 0;
 }
 
 int git_each(struct git *g, const char *id, int (*each)(void *context, const struct git_entry *e),
@@ -359,7 +387,7 @@ int git_file(struct git *g, const char *id, size_t max,
 	if (rc == 0 && length <= max)
 		rc = git_odb_read(&object, odb, &oid);
 	if (rc < 0)
-		rc = git_fail(err, rc, "read file %s of %s", id, g->path);
+		rc = git_fail(err, find_damage(rc), "read file %s of %s", id, g->path);
 	else if (type != GIT_OBJECT_BLOB)
 		rc = error_say(err, EIO, "read file %s of %s: the object is no file", id, g->path);
 	else if (length > max)
@@ -488,16 +516,18 @@ int git_fetch(const char *path, const char *url, bool (*stop)(void *context), vo
 	struct fetch f = {.stop = stop, .context = context};
 	git_repository *repo = NULL;
 	git_remote *remote = NULL;
-	int rc = open_mirror(path, &repo);
+	int rc;
 
+	leftovers_clear(path); /* an earlier fetch may have been ended in the middle */
+	rc = open_mirror(path, &repo);
 	if (rc < 0) {
-		rc = git_fail(err, rc, "make mirror %s", path);
+		rc = git_fail(err, find_damage(rc), "make mirror %s", path);
 	} else {
 		rc = git_remote_create_anonymous(&remote, repo, url);
 		if (rc == 0)
 			rc = fetch_all(repo, remote, &f);
 		if (rc < 0)
-			rc = git_fail(err, rc, "fetch from %.200s", url);
+			rc = git_fail(err, find_damage(rc), "fetch from %.200s", url);
 	}
 	git_remote_free(remote);
 	git_repository_free(repo);

@@ -44,7 +44,8 @@ struct git_entry {
 	enum git_kind kind;
 };
 
-/* Calls `each` for every entry of the tree, until it says something else than 0. */
+/* Calls `each` for every entry of the tree, until it says something else than 0. -EUCLEAN, here and
+ * below: the repository is damaged; another copy of it may be whole. */
 int git_each(struct git *g, const char *tree, int (*each)(void *context, const struct git_entry *e),
 	     void *context, struct error *err);
 
@@ -59,7 +60,8 @@ int git_find(struct git *g, const char *id, const char *path, char out[GIT_ID_MA
 	     enum git_kind *kind, struct error *err);
 
 /* Makes a bare repository at `path` when there is none, and brings all branches and tags of `url`
- * into it. `stop` is asked now and then: true ends the fetch with -ECANCELED. */
+ * into it; one caller at a time. `stop` is asked now and then: true ends the fetch with -ECANCELED.
+ * -EUCLEAN: what is there already is damaged, or what came. */
 int git_fetch(const char *path, const char *url, bool (*stop)(void *context), void *context,
 	      struct error *err);
 

@@ -1,6 +1,8 @@
 #include "runner/mirror.h"
 
 #include "base/fd.h"
+#include "base/log.h"
+#include "base/tree.h"
 #include "proto/digest.h"
 #include "runner/allowed.h"
 
@@ -11,6 +13,11 @@
 #include <string.h>
 
 #define LOCK_LOOK_MS 20
+
+struct files {
+	char lock[48], name[48]; /* in the directory of mirrors */
+	char path[PATH_MAX];
+};
 
 /* The path of a repository on this box, or NULL. */
 static const char *local_path(const char *repository)
@@ -82,34 +89,79 @@ static bool find_there(const struct mirror_spec *spec, const char *path, struct 
 	return true;
 }
 
+static int name_files(const struct mirror_spec *spec, struct files *f, struct error *err)
+{
+	char name[40];
+	int rc = mirror_name(spec->repository, name, err);
+
+	if (rc < 0)
+		return rc;
+	(void)snprintf(f->lock, sizeof(f->lock), "%s.lock", name);
+	(void)snprintf(f->name, sizeof(f->name), "%s.git", name);
+	if ((size_t)snprintf(f->path, sizeof(f->path), "%s/%s", spec->mirrors, f->name) >=
+	    sizeof(f->path))
+		return error_set(err, ENAMETOOLONG, "open mirror below %s", spec->mirrors);
+	return 0;
+}
+
+static void remove_mirror(int dir, const struct files *f)
+{
+	struct error err = {0};
+
+	if (tree_remove(dir, f->name, &err) < 0)
+		log_warning("damaged mirror: %s", err.text);
+}
+
+/* What is damaged is made anew, once: the peer may be what is wrong. */
+static int fetch(const struct mirror_spec *spec, int dir, const struct files *f, struct error *err)
+{
+	int rc = git_fetch(f->path, spec->repository, spec->stop, spec->context, err);
+
+	if (rc != -EUCLEAN)
+		return rc;
+	log_warning("the mirror is cloned anew: %s", err->text);
+	remove_mirror(dir, f);
+	return git_fetch(f->path, spec->repository, spec->stop, spec->context, err);
+}
+
 static int open_remote(const struct mirror_spec *spec, struct git **out, struct git_commit *commit,
 		       struct error *err)
 {
-	char name[40], lock[48], path[PATH_MAX];
+	struct files f;
 	owned_fd dir = -1, turn = -1;
-	int rc = mirror_name(spec->repository, name, err);
+	int rc = name_files(spec, &f, err);
 
 	if (rc == 0 && spec->allowed && *spec->allowed)
 		rc = allowed_url(spec->allowed, spec->repository, err);
 	if (rc < 0)
 		return rc;
-	(void)snprintf(lock, sizeof(lock), "%s.lock", name);
-	if ((size_t)snprintf(path, sizeof(path), "%s/%s.git", spec->mirrors, name) >= sizeof(path))
-		return error_set(err, ENAMETOOLONG, "open mirror below %s", spec->mirrors);
-	if (find_there(spec, path, out, commit))
+	if (find_there(spec, f.path, out, commit))
 		return 0;
 	dir = fd_make_path(spec->mirrors, 0700, err);
 	if (dir < 0)
 		return dir;
-	turn = take_turn(spec, dir, lock, err);
+	turn = take_turn(spec, dir, f.lock, err);
 	if (turn < 0)
 		return turn;
-	if (find_there(spec, path, out, commit)) /* it came while we waited */
+	if (find_there(spec, f.path, out, commit)) /* it came while we waited */
 		return 0;
-	rc = git_fetch(path, spec->repository, spec->stop, spec->context, err);
+	rc = fetch(spec, dir, &f, err);
 	if (rc == 0)
-		rc = git_open(path, out, err);
+		rc = git_open(f.path, out, err);
 	return rc < 0 ? rc : git_resolve(*out, spec->revision, commit, err);
+}
+
+void mirror_forget(const struct mirror_spec *spec)
+{
+	struct error err = {0};
+	struct files f;
+	owned_fd dir = fd_make_path(spec->mirrors, 0700, &err), turn = -1;
+
+	if (dir < 0 || name_files(spec, &f, &err) < 0)
+		return; /* as it was opened before, that is for want of memory or descriptors */
+	turn = take_turn(spec, dir, f.lock, &err);
+	if (turn >= 0)
+		remove_mirror(dir, &f);
 }
 
 static int open_local(const struct mirror_spec *spec, const char *path, struct git **out,

@@ -21,3 +21,6 @@ struct mirror_spec {
  * it; -ECANCELED: `stop` said so. */
 int mirror_open(const struct mirror_spec *spec, struct git **out, struct git_commit *commit,
 		bool *copied, struct error *err);
+
+/* Removes the mirror, which was found to be damaged; the next one who needs it clones it anew. */
+void mirror_forget(const struct mirror_spec *spec);

@@ -204,18 +204,33 @@ static void run_sandbox(struct supervisor *s, const struct git_commit *commit)
 /* --- preparing
  * ------------------------------------------------------------------------------------ */
 
+static struct mirror_spec mirror_of(struct supervisor *s)
+{
+	const Cupel__Assign *assign = s->spec->ticket->assign;
+
+	return (struct mirror_spec){.mirrors = s->spec->mirrors,
+				    .repository = assign->repository,
+				    .revision = assign->revision,
+				    .allowed = s->spec->repositories,
+				    .stop = talk_stop,
+				    .context = s};
+}
+
 static int open_repository(struct supervisor *s, struct git **out, struct git_commit *commit,
 			   bool *copied, struct error *err)
 {
-	const Cupel__Assign *assign = s->spec->ticket->assign;
-	const struct mirror_spec spec = {.mirrors = s->spec->mirrors,
-					 .repository = assign->repository,
-					 .revision = assign->revision,
-					 .allowed = s->spec->repositories,
-					 .stop = talk_stop,
-					 .context = s};
+	const struct mirror_spec spec = mirror_of(s);
 
 	return mirror_open(&spec, out, commit, copied, err);
+}
+
+/* The next attempt finds it whole. */
+static void forget_damaged(struct supervisor *s, int rc, bool copied)
+{
+	const struct mirror_spec spec = mirror_of(s);
+
+	if (rc == -EUCLEAN && copied)
+		mirror_forget(&spec);
 }
 
 /* Would the same fail on another box? Nobody knows when it couldn't be read here; what was read and
@@ -245,7 +260,9 @@ static void do_plan(struct supervisor *s)
 	if (rc == 0)
 		rc = spool_write_answer(s->spec->dir, FRAME_PLAN, &plan.base, &err);
 	if (rc < 0) {
-		answer_error(s, &err, rc == -EIO || rc == -ENOMEM || rc == -ENOSPC);
+		forget_damaged(s, rc, copied);
+		answer_error(s, &err,
+			     rc == -EIO || rc == -EUCLEAN || rc == -ENOMEM || rc == -ENOSPC);
 		return;
 	}
 	s->report.answered = true;
@@ -271,6 +288,7 @@ static void do_job(struct supervisor *s)
 	if (rc == 0) {
 		tree.time = commit.time;
 		rc = worktree_make(git, &tree, s->spec->work, s->spec->name, &err);
+		forget_damaged(s, rc, copied);
 	}
 	(void)alarm(0); /* from here on the sandbox's clocks count */
 	if (rc < 0)

@@ -116,7 +116,7 @@ static int write_file(struct place *p, const struct git_entry *e)
 	if (fd < 0)
 		return errno == EEXIST ? refuse(w, "is there twice") : failed(w, errno);
 	rc = git_file(w->git, e->id, BLOB_MAX, write_bytes, &job, w->err);
-	if (rc == -EIO || rc == -ENOENT)
+	if (rc == -EIO || rc == -EUCLEAN)
 		(void)error_prefix(w->err, "the commit can't be checked out: '%.150s'", w->path);
 	return rc < 0 ? rc : settle(w, fd);
 }

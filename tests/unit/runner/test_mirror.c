@@ -322,6 +322,117 @@ static pid_t start_git_daemon(struct lab *lab, int port)
 	return pid;
 }
 
+/* A repository behind a daemon, mirrored once; 0: there is no daemon here. */
+static pid_t start_remote(struct lab *lab, char url[64], struct git_commit *first)
+{
+	int port = free_port();
+	struct error err = {0};
+	bool copied;
+	pid_t daemon;
+
+	if (access("/usr/lib/git-core/git-daemon", X_OK) < 0) {
+		print_message("SKIP: there is no git daemon\n");
+		return 0;
+	}
+	(void)snprintf(url, 64, "git://127.0.0.1:%d/r.git", port);
+	daemon = start_git_daemon(lab, port);
+	if (find(lab, url, "main", first, &copied, &err) < 0)
+		fail_msg("%s", err.text);
+	return daemon;
+}
+
+static void stop_remote(pid_t daemon)
+{
+	(void)kill(daemon, SIGTERM);
+	(void)waitpid(daemon, NULL, 0);
+}
+
+static void a_fetch_that_was_killed_harms_no_later_one(void **state)
+{
+	struct lab *lab = *state;
+	struct git_commit commit;
+	struct error err = {0};
+	char url[64];
+	bool copied;
+	pid_t daemon = start_remote(lab, url, &commit);
+
+	if (!daemon)
+		skip();
+	(void)lab_run(lab, "cd mirrors/*.git; : > refs/heads/main.lock; : > config.lock\n"
+			   "echo half > objects/pack/pack_git2_abc; cd ../../s\n"
+			   "git commit -q --allow-empty -m two; git push -q ../r.git main");
+	if (find(lab, url, "main", &commit, &copied, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_string_equal(commit.subject, "two");
+	assert_string_equal(lab_run(lab, "find mirrors/*.git -name '*.lock' -o -name 'pack_git2*'"),
+			    "");
+	stop_remote(daemon);
+}
+
+static void a_damaged_mirror_is_cloned_anew(void **state)
+{
+	static const char *const damages[] = {
+		"for p in objects/pack/*.pack; do chmod u+w $p; : > $p; done",
+		"echo > HEAD; for r in refs/heads/*; do : > $r; done",
+		"for p in objects/pack/*; do chmod u+w $p; : > $p; done",
+	};
+	struct lab *lab = *state;
+	struct git_commit commit;
+	char url[64], id[48];
+	bool copied;
+	pid_t daemon = start_remote(lab, url, &commit);
+
+	if (!daemon)
+		skip();
+	for (size_t i = 0; i < sizeof(damages) / sizeof(*damages); i++) {
+		struct error err = {0};
+
+		(void)lab_run(lab, "cd mirrors/*.git; %s", damages[i]);
+		(void)snprintf(id, sizeof(id), "%s",
+			       lab_run(lab,
+				       "cd s; git commit -q --allow-empty -m %zu\n"
+				       "git push -q ../r.git main; git rev-parse HEAD",
+				       i));
+		if (find(lab, url, id, &commit, &copied, &err) < 0)
+			fail_msg("%s: %s", damages[i], err.text);
+	}
+	stop_remote(daemon);
+}
+
+static int nothing(void *context, const void *bytes, size_t length)
+{
+	(void)context;
+	(void)bytes;
+	(void)length;
+	return 0;
+}
+
+static void what_is_not_whole_is_told_apart_and_forgotten(void **state)
+{
+	struct lab *lab = *state;
+	owned(git) *git = NULL;
+	struct git_commit commit;
+	struct error err = {0};
+	char path[128], mirrors[96], url[64];
+	const struct mirror_spec spec = {.mirrors = mirrors, .repository = url};
+	pid_t daemon = start_remote(lab, url, &commit);
+
+	if (!daemon)
+		skip();
+	(void)snprintf(path, sizeof(path), "%s/r.git", lab->path);
+	(void)snprintf(mirrors, sizeof(mirrors), "%s/mirrors", lab->path);
+	assert_int_equal(git_open(path, &git, NULL), 0);
+	assert_int_equal(
+		git_each(git, "1234567890123456789012345678901234567890", NULL, NULL, &err),
+		-EUCLEAN);
+	assert_int_equal(
+		git_file(git, "1234567890123456789012345678901234567890", 9, nothing, NULL, &err),
+		-EUCLEAN);
+	mirror_forget(&spec);
+	assert_string_equal(lab_run(lab, "find mirrors -name '*.git'"), "");
+	stop_remote(daemon);
+}
+
 static void a_remote_is_mirrored_and_followed(void **state)
 {
 	struct lab *lab = *state;
@@ -429,6 +540,9 @@ int main(void)
 		TEST(what_the_owner_does_not_allow_is_not_even_looked_at),
 		TEST(settings_of_a_repository_are_not_obeyed),
 		TEST(a_remote_is_mirrored_and_followed),
+		TEST(a_fetch_that_was_killed_harms_no_later_one),
+		TEST(a_damaged_mirror_is_cloned_anew),
+		TEST(what_is_not_whole_is_told_apart_and_forgotten),
 		TEST(the_jobs_of_a_commit_are_read_from_its_objects),
 		TEST(a_working_directory_is_copied_as_it_is),
 		TEST(a_directory_without_repository_is_copied_whole),
