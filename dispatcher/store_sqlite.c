@@ -8,6 +8,7 @@
 
 #define APPLICATION_ID  0x4375706c /* "Cupl": tells our files from others */
 #define STATEMENTS      256        /* literals in use are fewer than half of that */
+#define BUSY_MS         2000       /* for another's lock on the file; below the heartbeat of 5 s */
 #define CHECK_WHOLE_MAX (64 << 20) /* bytes; checking a larger file would delay the start */
 
 struct sql_query {
@@ -169,6 +170,7 @@ int sql_open(const char *dir, const char *name, const char *const *steps, size_t
 	if (rc != SQLITE_OK)
 		return error_say(err, errno_of(rc), "open %s: %s", path,
 				 db->handle ? sqlite3_errmsg(db->handle) : "no memory");
+	(void)sqlite3_busy_timeout(db->handle, BUSY_MS); /* can't fail with a sound handle */
 	rc = check_ours(db, path, &version, steps_count, err);
 	if (rc < 0)
 		return rc;

@@ -9,6 +9,7 @@
 
 #include "tests/unit/dispatcher/scratch.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -635,6 +636,56 @@ static void a_crash_between_any_two_statements_loses_nothing_said(void **state)
 	}
 }
 
+/* Somebody with a shell on the database: holds it until the other thread waits for it. */
+struct shell {
+	struct sql *db;
+	pid_t other;
+};
+
+static bool sleeps(pid_t thread)
+{
+	char path[64], line[256] = "";
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/stat", thread);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	(void)fgets(line, sizeof(line), f);
+	(void)fclose(f);
+	return strstr(line, ") S ") != NULL;
+}
+
+static void *hold_until_awaited(void *argument)
+{
+	struct shell *shell = argument;
+
+	while (!sleeps(shell->other)) /* at the latest when it waits for this thread */
+		continue;
+	(void)sql_commit(shell->db, NULL);
+	return NULL;
+}
+
+static void another_connection_is_waited_for(void **state)
+{
+	owned(sql) *db = NULL;
+	owned(sql) *other = NULL;
+	struct shell shell = {.other = gettid()};
+	pthread_t thread;
+	int rc;
+
+	(void)state;
+	assert_int_equal(sql_open(scratch_path, "x.db", steps, 3, &db, NULL), 0);
+	assert_int_equal(sql_open(scratch_path, "x.db", steps, 3, &other, NULL), 0);
+	assert_int_equal(sql_exec(other, "insert into a values(1)"), 1); /* locks it */
+	shell.db = other;
+	assert_int_equal(pthread_create(&thread, NULL, hold_until_awaited, &shell), 0);
+	rc = sql_exec(db, "insert into a values(2)");
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(rc, 1);
+	assert_int_equal(sql_commit(db, NULL), 0);
+}
+
 static void a_full_disk_undoes_the_whole_turn(void **state)
 {
 	owned(sql) *db = NULL;
@@ -713,6 +764,7 @@ int main(void)
 		test(the_newest_attempts_are_shown),
 		test(a_run_that_is_larger_than_a_frame_keeps_the_newest_attempts),
 		test(a_crash_between_any_two_statements_loses_nothing_said),
+		test(another_connection_is_waited_for),
 		test(a_full_disk_undoes_the_whole_turn),
 		test(a_token_is_found_until_it_is_dropped),
 	};
