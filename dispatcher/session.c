@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define HELLO_MS      10000
+#define HELLO_MAX     ((size_t)64 << 10) /* bytes: one that names a thousand attempts fits */
 #define SESSIONS_MAX  30000
 #define COMPLAIN_MS   60000 /* one line for each peer in that time */
 #define COMPLAIN_MOST 30    /* lines of all peers together in that time */
@@ -104,20 +105,26 @@ void session_dismiss(struct session *s, int code, const char *format, ...)
 /* --- hello
  * ---------------------------------------------------------------------------------------------- */
 
-/* What a peer proved to be, beside what it says. */
-static bool may_be(struct session *s, Cupel__Role role)
+/* A local user who may be something here. */
+static bool is_welcome(const struct dispatcher_options *o, const struct link_peer *peer)
 {
-	const struct link_peer *peer = link_peer(s->link);
-	const struct dispatcher_options *o = &s->d->options;
-
-	if (!peer->local)
-		return hello_role_includes(peer->role, role);
 	if (peer->uid == 0 || peer->uid == geteuid())
 		return true;
 	for (size_t i = 0; i < o->allow_uids_count; i++)
 		if (o->allow_uids[i] == peer->uid)
-			return hello_role_includes(CUPEL__ROLE__ROLE_ADMIN, role);
+			return true;
 	return false;
+}
+
+/* What a peer proved to be, beside what it says. */
+static bool may_be(struct session *s, Cupel__Role role)
+{
+	const struct link_peer *peer = link_peer(s->link);
+
+	if (!peer->local)
+		return hello_role_includes(peer->role, role);
+	return peer->uid == 0 || peer->uid == geteuid() ||
+	       hello_role_includes(CUPEL__ROLE__ROLE_ADMIN, role);
 }
 
 static bool name_fits(const struct session *s, const char *name)
@@ -160,13 +167,14 @@ static void on_hello(struct session *s, ProtobufCMessage **m)
 		(void)snprintf(text, sizeof(text), "it may not be %.60s as %s: %s", hello->name,
 			       role_word(hello->role),
 			       link_peer(s->link)->local
-				       ? "its user is not in allow_uids of dispatcher.yml"
+				       ? "its user is not the dispatcher's own"
 				       : "its token is for something else"); /* fits */
 		complain(s, text);
 		session_dismiss(s, EACCES, "%s", text);
 		return;
 	}
 	timers_cancel(s->d->timers, &s->patience);
+	link_set_payload_max(s->link, FRAME_PAYLOAD_MAX);
 	s->role = hello->role;
 	(void)snprintf(s->name, sizeof(s->name), "%s", hello->name); /* names fit */
 	if (s->role == CUPEL__ROLE__ROLE_RUNNER)
@@ -351,6 +359,15 @@ void session_free(struct session *s)
 	free(s);
 }
 
+/* Its hello isn't waited for: what a stranger says costs memory. */
+static void refuse_stranger(struct session *s)
+{
+	static const char text[] = "its user is not in allow_uids of dispatcher.yml";
+
+	complain(s, text);
+	session_dismiss(s, EACCES, "%s", text);
+}
+
 static bool on_accepted(void *context, struct link *link)
 {
 	static const struct link_callbacks callbacks = {
@@ -377,6 +394,9 @@ static bool on_accepted(void *context, struct link *link)
 	if (timers_set(d->timers, &s->patience, clock_boot_ms() + HELLO_MS) < 0)
 		log_error("no memory for a deadline");
 	link_set_callbacks(link, &callbacks, s);
+	link_set_payload_max(link, HELLO_MAX);
+	if (link_peer(link)->local && !is_welcome(&d->options, link_peer(link)))
+		refuse_stranger(s);
 	return true;
 }
 

@@ -26,6 +26,7 @@ struct link *link_new(struct event_base *base)
 	l->base = base;
 	l->fd = -1;
 	l->low = LINK_LOW;
+	l->payload_max = FRAME_PAYLOAD_MAX;
 	l->out = evbuffer_new();
 	if (!l->out) {
 		free(l);
@@ -192,12 +193,20 @@ static void oversize(struct link *l)
 			  (uint32_t)l->in[2] << 8 | l->in[3];
 
 	(void)link_send_error(l, EMSGSIZE, "a frame of %u bytes is over the limit of %zu", length,
-			      FRAME_PAYLOAD_MAX);
+			      l->payload_max);
 	(void)snprintf(l->reason, sizeof(l->reason),
 		       "it sent garbage: a frame of %u bytes is over the limit of %zu", length,
-		       FRAME_PAYLOAD_MAX); /* fits */
+		       l->payload_max); /* fits */
 	l->code = EMSGSIZE;
 	link_finish(l);
+}
+
+/* Told by its head alone. */
+static bool too_large(const struct link *l, size_t at)
+{
+	ssize_t whole = frame_whole_length(l->in + at, l->in_length - at);
+
+	return whole < 0 || (whole > 0 && (size_t)whole > FRAME_HEAD + l->payload_max);
 }
 
 /* Hands over what is complete. */
@@ -207,15 +216,16 @@ static void deliver(struct link *l)
 
 	while (l->phase == LINK_OPEN && !l->paused && at < l->in_length) {
 		struct frame frame;
-		ssize_t n = frame_parse(l->in + at, l->in_length - at, &frame);
+		ssize_t n;
 
-		if (n == 0)
-			break;
-		if (n < 0) {
+		if (too_large(l, at)) {
 			memmove(l->in, l->in + at, 4); /* its length, to be told */
 			oversize(l);
 			return;
 		}
+		n = frame_parse(l->in + at, l->in_length - at, &frame);
+		if (n == 0)
+			break;
 		at += (size_t)n;
 		l->in_usual = (size_t)n + READ_AHEAD;
 		l->callbacks.frame(l->context, l, &frame);
@@ -409,6 +419,11 @@ void link_set_callbacks(struct link *l, const struct link_callbacks *callbacks, 
 {
 	l->callbacks = *callbacks;
 	l->context = context;
+}
+
+void link_set_payload_max(struct link *l, size_t max)
+{
+	l->payload_max = max;
 }
 
 const struct link_peer *link_peer(const struct link *l)

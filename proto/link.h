@@ -117,6 +117,10 @@ size_t link_queued(const struct link *link);
  * wants little queued on each. */
 void link_set_low(struct link *link, size_t low);
 
+/* Frames with a larger payload end it, as those over FRAME_PAYLOAD_MAX do: for peers that have not
+ * said yet who they are. */
+void link_set_payload_max(struct link *link, size_t max);
+
 /* Stops or goes on reading: the reader's back-pressure. */
 void link_pause(struct link *link, bool paused);
 

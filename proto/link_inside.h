@@ -39,6 +39,7 @@ struct link {
 	uint8_t *in; /* only while a frame is incomplete or reading is paused */
 	size_t in_length, in_size;
 	size_t in_usual; /* the last whole frame's, and some */
+	size_t payload_max;
 	struct evbuffer *out;
 	size_t low; /* LINK_LOW, or as its owner wants */
 

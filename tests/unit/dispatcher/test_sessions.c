@@ -5,6 +5,11 @@
 
 #include "tests/unit/dispatcher/rig.h"
 
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
 /* Short leases, yet longer than a busy box leaves a process waiting. */
 static int rig_setup_leases(void **state)
 {
@@ -1053,6 +1058,85 @@ static void who_speaks_before_its_hello_is_closed(void **state)
 	peer_wait_closed(p);
 }
 
+static void a_frame_before_the_hello_is_small(void **state)
+{
+	static uint8_t large[100000];
+	owned(peer) *stranger = peer_dial();
+	owned(peer) *c = NULL;
+
+	(void)state;
+	assert_int_equal(link_send_raw(stranger->link, FRAME_HELLO, large, sizeof(large), NULL, 0),
+			 0);
+	assert_int_equal(((const Cupel__Error *)peer_wait(stranger, FRAME_ERROR))->code, EMSGSIZE);
+	peer_wait_closed(stranger);
+	c = client(ROLE(READER));
+	assert_int_equal(link_send_raw(c->link, FRAME_LIST, large, sizeof(large), NULL, 0), 0);
+	assert_int_equal(((const Cupel__Error *)peer_wait(c, FRAME_ERROR))->code, EBADMSG);
+	settle(c);
+}
+
+#define ALLOWED  12345
+#define STRANGER 54321
+
+/* Other users reach the socket, one of them is allowed. */
+static int rig_setup_users(void **state)
+{
+	int rc = rig_setup(state);
+
+	rig_stop();
+	rig.options.allow_uids[0] = ALLOWED;
+	rig.options.allow_uids_count = 1;
+	rig_start();
+	return rc < 0 ? rc : chmod(scratch_path, 0711);
+}
+
+/* Connects and says nothing; 0: it was told who may. */
+static int listen_as(uid_t uid)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char heard[4096];
+	size_t length = 0;
+	ssize_t n;
+
+	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%s/dispatcher.sock", scratch_path);
+	if (setuid(uid) < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+		return 1;
+	while ((n = read(fd, heard + length, sizeof(heard) - length)) > 0)
+		length += (size_t)n;
+	return memmem(heard, length, "allow_uids", 10) ? 0 : 2;
+}
+
+static void child_ended(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	(void)context; /* it only wakes the loop */
+}
+
+static void a_user_who_may_be_nothing_is_not_listened_to(void **state)
+{
+	struct event *ended = evsignal_new(rig.base, SIGCHLD, child_ended, NULL);
+	pid_t child;
+	int status;
+
+	(void)state;
+	if (geteuid() != 0) {
+		event_free(ended);
+		print_message("SKIP a_user_who_may_be_nothing_is_not_listened_to: needs root\n");
+		skip();
+	}
+	(void)event_add(ended, NULL);
+	child = fork();
+	if (child == 0)
+		_exit(listen_as(STRANGER));
+	while (waitpid(child, &status, WNOHANG) == 0)
+		assert_true(rig_turn());
+	rig_in_time();
+	event_free(ended);
+	assert_int_equal(status, 0);
+}
+
 static void a_runner_cannot_touch_anothers_attempt(void **state)
 {
 	owned(peer) *c = client(ROLE(SUBMITTER));
@@ -1155,6 +1239,9 @@ int main(void)
 		test(garbage_in_a_known_type_is_an_error_and_the_connection_stays),
 		test(a_role_does_only_what_is_its_own),
 		test(who_speaks_before_its_hello_is_closed),
+		test(a_frame_before_the_hello_is_small),
+		cmocka_unit_test_setup_teardown(a_user_who_may_be_nothing_is_not_listened_to,
+						rig_setup_users, rig_teardown),
 		test(a_runner_cannot_touch_anothers_attempt),
 		test(a_verdict_that_is_no_runners_to_give_is_an_error_of_its_own),
 		test(who_asks_much_waits_for_others_between_the_questions),
