@@ -8,5 +8,6 @@
  * born into, -1: none; *born_inside tells whether that was had. */
 pid_t birth(bool network, int signal, int group, int *pidfd, bool *born_inside);
 
-/* It has given up, or was killed: then it is no wonder that nothing can be done to it. */
+/* It has given up, or was killed: then it is no wonder that nothing can be done to it. Waits a
+ * moment for that. */
 bool birth_has_ended(int pidfd);
