@@ -135,9 +135,12 @@ static void answer_for_it(struct attempt *a, const char *reason)
 	r.log_length = a->window.length;
 	if (digest_log(a, sum) == 0)
 		r.log_digest = (ProtobufCBinaryData){.data = sum, .len = sizeof(sum)};
+	if (answer_copy(FRAME_RESULT, &r.base, &a->answer) < 0)
+		log_error("%s: no memory for its result", a->name);
+	/* it is sent all the same; the next life of the runner would find nothing, and say so again
+	 */
 	if (spool_write_answer(a->dir, FRAME_RESULT, &r.base, &err) < 0)
 		log_error("%s: %s", a->name, err.text);
-	read_answer(a);
 }
 
 static void measure_log(struct attempt *a)
@@ -309,12 +312,13 @@ static struct attempt *attempt_new(struct runner *r)
 static uint64_t bytes_to_write(const struct runner *r)
 {
 	struct statvfs st;
-	uint64_t unused;
+	uint64_t unused, floor;
 
 	if (fstatvfs(r->work, &st) < 0)
 		return 0;
 	unused = (uint64_t)st.f_bavail * st.f_frsize;
-	return unused > r->options.disk_floor ? unused - r->options.disk_floor : 1;
+	floor = runner_floor(r, &st);
+	return unused > floor ? unused - floor : 1;
 }
 
 static int start_supervisor(struct attempt *a, struct error *err)

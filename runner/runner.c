@@ -25,6 +25,13 @@
 /* --- the disk
  * ------------------------------------------------------------------------------------- */
 
+uint64_t runner_floor(const struct runner *r, const struct statvfs *st)
+{
+	if (r->options.disk_floor)
+		return r->options.disk_floor;
+	return (uint64_t)st->f_blocks * st->f_frsize / 100 * DISK_LOW_PERCENT;
+}
+
 static const char *look_at_disk(struct runner *r, int dir, const char *what)
 {
 	struct statvfs st;
@@ -34,9 +41,7 @@ static const char *look_at_disk(struct runner *r, int dir, const char *what)
 	if (fstatvfs(dir, &st) < 0)
 		return "";
 	unused = (uint64_t)st.f_bavail * st.f_frsize;
-	floor = r->options.disk_floor
-			? r->options.disk_floor
-			: (uint64_t)st.f_blocks * st.f_frsize / 100 * DISK_LOW_PERCENT;
+	floor = runner_floor(r, &st);
 	if (unused >= floor)
 		return "";
 	units_format_size(unused, text[0], sizeof(text[0]));

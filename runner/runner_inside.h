@@ -9,6 +9,7 @@
 #include "runner/window.h"
 
 #include <sys/queue.h>
+#include <sys/statvfs.h>
 
 /* One attempt from its assignment until nothing of it is left. */
 struct attempt {
@@ -110,6 +111,8 @@ void runner_beat(struct runner *r);
 
 /* An attempt ended: is that what stopping waited for? */
 void runner_ended(struct runner *r);
+/* Bytes that stay free on a file system. */
+uint64_t runner_floor(const struct runner *r, const struct statvfs *st);
 /* Looks at the disk; "" when all is well. */
 const char *runner_pressure(struct runner *r);
 

@@ -14,6 +14,11 @@
 #define TICKET_HEAD 12 /* slot, length of the assign, length of the granted limits */
 #define FILE_MAX    (FRAME_PAYLOAD_MAX + 1024)
 
+/* Room on the disk that is the answer's, however full the rest is. A result is a few KiB; a plan
+ * that is longer can be made again. */
+#define RESERVE       "reserve"
+#define RESERVE_BYTES 65536
+
 void spool_name(uint64_t job, uint32_t epoch, char out[SPOOL_NAME_MAX])
 {
 	(void)snprintf(out, SPOOL_NAME_MAX, "%" PRIu64 ".%" PRIu32, job, epoch);
@@ -108,6 +113,17 @@ static int write_ticket(int dir, const struct ticket *t)
 	return rc < 0 ? rc : fd_write_all(fd, packed.data, packed.length);
 }
 
+static int make_reserve(int dir)
+{
+	owned_fd fd =
+		openat(dir, RESERVE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return -errno;
+	/* without room for it no attempt begins; some file systems can't promise any */
+	return fallocate(fd, 0, 0, RESERVE_BYTES) < 0 && errno != EOPNOTSUPP ? -errno : 0;
+}
+
 int spool_create(int spool, const char *name, const struct ticket *t, struct error *err)
 {
 	owned_fd dir = -1;
@@ -116,7 +132,9 @@ int spool_create(int spool, const char *name, const struct ticket *t, struct err
 	if (mkdirat(spool, name, 0700) < 0)
 		return error_set(err, errno, "make spool %s", name);
 	dir = openat(spool, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	rc = dir < 0 ? -errno : write_ticket(dir, t);
+	rc = dir < 0 ? -errno : make_reserve(dir);
+	if (rc == 0)
+		rc = write_ticket(dir, t);
 	if (rc < 0) {
 		(void)tree_remove(spool, name, NULL); /* the first failure is the one to tell */
 		return error_set(err, -rc, "make spool %s", name);
@@ -152,12 +170,46 @@ void answer_done(struct answer *a)
 	*a = (struct answer){0};
 }
 
+int answer_copy(uint8_t type, const ProtobufCMessage *m, struct answer *out)
+{
+	owned_buffer packed = {0};
+	struct frame frame;
+	int rc = message_pack(type, m, &packed);
+
+	if (rc == 0 && frame_parse((uint8_t *)packed.data, packed.length, &frame) <= 0)
+		rc = -EBADMSG;
+	if (rc == 0)
+		rc = message_unpack(&frame, &out->message, NULL);
+	if (rc == 0)
+		out->type = type;
+	return rc;
+}
+
+/* The reserve becomes the answer, so that no other can take the room in between. */
+static int write_reserve(int dir, const struct buffer *frame)
+{
+	owned_fd fd = openat(dir, RESERVE, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = fd_write_all(fd, frame->data, frame->length);
+	if (rc < 0)
+		return rc;
+	if (ftruncate(fd, (off_t)frame->length) < 0 || fsync(fd) < 0 ||
+	    renameat(dir, RESERVE, dir, "result") < 0 || fsync(dir) < 0)
+		return -errno;
+	return 0;
+}
+
 int spool_write_answer(int dir, uint8_t type, const ProtobufCMessage *m, struct error *err)
 {
 	owned_buffer frame = {0};
 	int rc = message_pack(type, m, &frame);
 
 	if (rc == 0)
+		rc = write_reserve(dir, &frame);
+	if (rc == -ENOENT) /* used up by an answer that wasn't whole */
 		rc = fd_replace_file(dir, "result", frame.data, frame.length, 0600);
 	return rc < 0 ? error_set(err, -rc, "write the result") : 0;
 }

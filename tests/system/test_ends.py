@@ -97,6 +97,19 @@ class Ends(SystemTest):
         run = self.assert_verdict(self.lab.ended(self.lab.submit(self.repository)), "killed")
         self.assertEqual(job_of(run)["attempts"][-1]["limit"], "disk")
 
+    def test_a_result_that_the_spool_does_not_take_is_told_all_the_same(self):
+        self.repository.run(GATE)
+        run = self.lab.submit(self.repository)
+        self.lab.running(run)
+        for spool in (self.lab.runner_state() / "spool").iterdir():
+            (spool / "result").mkdir()  # no file can take its place
+        self.lab.let_go()
+        wait_until(lambda: len(job_of(self.lab.show(run))["attempts"]) == 2, "it is tried again")
+        self.lab.running(run)
+        self.lab.let_go()
+        attempts = job_of(self.assert_verdict(self.lab.ended(run), "passed"))["attempts"]
+        self.assertEqual([a["verdict"] for a in attempts], ["errored", "passed"])
+
     def test_over_its_output_limit(self):
         run = self.assert_verdict(self.ended("yes 'a: line' | head -c 3000000", output="1M"), "killed")
         self.assertEqual(job_of(run)["attempts"][-1]["limit"], "output")

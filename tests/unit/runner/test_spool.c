@@ -12,6 +12,11 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
 static int setup(void **state)
 {
 	struct lab *lab = calloc(1, sizeof(*lab));
@@ -180,6 +185,54 @@ static void a_spool_that_is_there_is_not_taken_again(void **state)
 	assert_int_equal(faccessat(dir, "assign", F_OK, 0), 0);
 }
 
+/* In a mount namespace of its own: a disk of 4 MiB, filled to the last byte. */
+static int write_on_a_full_disk(struct lab *lab)
+{
+	static char filling[65536], reason[4000];
+	Cupel__Result result = CUPEL__RESULT__INIT;
+	struct ticket ticket = {.assign = &assign};
+	struct answer back = {0};
+	owned_fd spool = -1, dir = -1, fill = -1;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", lab->path, "tmpfs", 0, "size=4m") < 0)
+		return 77;
+	spool = open(lab->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = spool_create(spool, "7.2", &ticket, NULL);
+	fill = openat(spool, "fill", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	while (write(fill, filling, sizeof(filling)) > 0)
+		;
+	result.attempt = &id;
+	result.verdict = CUPEL__VERDICT__VERDICT_FAILED;
+	result.reason = reason;
+	memset(reason, 'x', sizeof(reason) - 1);
+	if (spool_write_answer(dir, FRAME_RESULT, &result.base, NULL) < 0)
+		return 1;
+	if (spool_read_answer(dir, &back, NULL) < 0)
+		return 2;
+	if (strcmp(((Cupel__Result *)back.message)->reason, reason) != 0)
+		return 3;
+	answer_done(&back);
+	return spool_create(spool, "7.3", &ticket, NULL) == -ENOSPC ? 0 : 4;
+}
+
+static void a_full_disk_has_room_for_the_answer(void **state)
+{
+	int status = 0;
+	pid_t pid;
+
+	fill_assign();
+	pid = fork();
+	if (pid == 0)
+		_exit(write_on_a_full_disk(*state));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		print_message("SKIP: mounting a small disk needs root\n");
+		skip();
+	}
+	assert_int_equal(status, 0);
+}
+
 static void control_carries_orders_and_reports(void **state)
 {
 	struct lab *lab = *state;
@@ -219,6 +272,7 @@ int main(void)
 		TEST(a_directory_without_ticket_started_nothing),
 		TEST(an_answer_is_there_whole_or_not_at_all),
 		TEST(a_spool_that_is_there_is_not_taken_again),
+		TEST(a_full_disk_has_room_for_the_answer),
 		TEST(control_carries_orders_and_reports),
 	};
 
