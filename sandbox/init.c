@@ -377,8 +377,8 @@ static pid_t start_payload(struct plan *plan, size_t next)
 	pid_t pid = vfork();
 
 	if (pid == 0) { /* never returns, and writes only what this process reads afterwards */
-		if (run_steps(plan, next, STEPS) == 0)
-			payload_main(plan); /* NOLINT(clang-analyzer-unix.Vfork) */
+		if (run_steps(plan, next, STEPS) == 0) /* NOLINT(clang-analyzer-unix.Vfork) */
+			payload_main(plan);            /* NOLINT(clang-analyzer-unix.Vfork) */
 		_exit(1);
 	}
 	if (pid < 0)

@@ -146,7 +146,7 @@ static int fill(struct source *s, int fd, const struct ids *ids, const char *wha
 	struct stat st;
 	int rc = identify(s, fd, &st, what, err);
 
-	if (rc == 0 && s->writable)
+	if (rc == 0 && s->path && s->writable)
 		rc = refuse_system(s->path, what, err);
 	return rc < 0 ? rc : make_usable(s, ids, &st, what, err);
 }
