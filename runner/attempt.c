@@ -308,17 +308,21 @@ static struct attempt *attempt_new(struct runner *r)
 	return a;
 }
 
-/* As much as leaves the floor alone. */
-static uint64_t bytes_to_write(const struct runner *r)
+/* A checkout leaves the floor alone; a job may go half as low. One with a limit of its own is held
+ * by the sandbox. */
+static void guard_disk(const struct attempt *a, struct supervisor_spec *spec)
 {
+	const struct runner *r = a->runner;
 	struct statvfs st;
 	uint64_t unused, floor;
 
 	if (fstatvfs(r->work, &st) < 0)
-		return 0;
+		return;
 	unused = (uint64_t)st.f_bavail * st.f_frsize;
 	floor = runner_floor(r, &st);
-	return unused > floor ? unused - floor : 1;
+	spec->bytes_max = unused > floor ? unused - floor : 1;
+	if (a->ticket.granted && !a->ticket.granted->disk)
+		spec->disk_least = floor / 2;
 }
 
 static int start_supervisor(struct attempt *a, struct error *err)
@@ -332,9 +336,9 @@ static int start_supervisor(struct attempt *a, struct error *err)
 				       .cgroup = group,
 				       .mirrors = r->mirrors,
 				       .repositories = r->options.repositories,
-				       .lease = {clock_boot_ms(), (int64_t)r->lease_ms},
-				       .bytes_max = bytes_to_write(r)};
+				       .lease = {clock_boot_ms(), (int64_t)r->lease_ms}};
 
+	guard_disk(a, &spec);
 	name_group(a, group, sizeof(group));
 	if (geteuid() == 0)
 		launch_ids(r->hash, a->ticket.slot, &spec.id_base, &spec.id_count);

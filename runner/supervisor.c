@@ -115,6 +115,9 @@ static void mend_log(struct supervisor *s)
 	char reason[200];
 
 	(void)ftruncate(s->log, (off_t)s->report.log_length);
+	disk_look(s, true);
+	if (s->ending.kind != ENDING_NONE)
+		return;
 	(void)snprintf(reason, sizeof(reason), "the runner's spool takes no more output: %s",
 		       strerror(-s->log_error));
 	sandbox_kill(s->sandbox, reason);
@@ -133,8 +136,10 @@ static void look_after(struct supervisor *s)
 		};
 		int rc;
 
-		(void)poll(fds, 3, talk_timeout(s)); /* EINTR: one step too many */
+		/* EINTR: one step too many */
+		(void)poll(fds, 3, disk_timeout(s, talk_timeout(s)));
 		rc = sandbox_step(s->sandbox, &err);
+		disk_look(s, rc == 1);
 		if (rc == 1)
 			return;
 		if (rc < 0)

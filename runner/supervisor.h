@@ -21,6 +21,8 @@ struct supervisor_spec {
 	uint32_t id_count;
 	struct lease lease;
 	uint64_t bytes_max; /* of a checkout */
+	/* With less than this free, a job that holds as much on the disk is ended; 0: no look */
+	uint64_t disk_least;
 };
 
 /* Once, when only descriptors are open that children need as well: those of the sandbox. */

@@ -48,6 +48,15 @@ void answer_error(struct supervisor *s, const struct error *err, bool infrastruc
 /* The job can't be blamed for what the box did to it. */
 static void correct(struct supervisor *s, const struct sandbox_outcome *outcome, Cupel__Result *r)
 {
+	bool filled = s->ending.kind == ENDING_DISK;
+
+	if (filled &&
+	    (outcome->verdict == SANDBOX_CANCELLED || outcome->verdict == SANDBOX_FAILED)) {
+		r->verdict = CUPEL__VERDICT__VERDICT_KILLED;
+		r->reason = s->ending.reason;
+		r->limit = (char *)"disk";
+		return;
+	}
 	if (outcome->verdict != SANDBOX_CANCELLED)
 		return; /* it had ended before we could end it */
 	if (s->ending.kind != ENDING_ABORTED && !s->log_error)

@@ -9,7 +9,7 @@
 
 /* Why the attempt is to end before its time. */
 struct ending {
-	enum { ENDING_NONE, ENDING_CANCELLED, ENDING_ABORTED } kind;
+	enum { ENDING_NONE, ENDING_CANCELLED, ENDING_ABORTED, ENDING_DISK } kind;
 	char reason[400];
 };
 
@@ -24,7 +24,8 @@ struct supervisor {
 	struct sandbox *sandbox; /* NULL until it runs */
 	int log;
 	struct digest *digest;
-	int log_error; /* -errno: the spool took no more */
+	int log_error;     /* -errno: the spool took no more */
+	int64_t disk_next; /* when to look at the disk again */
 };
 
 /* --- supervisor_talk.c --- */
@@ -35,8 +36,17 @@ void talk_step(struct supervisor *s);
 void talk_report(struct supervisor *s);
 /* For the work that can't be polled: true when it is to stop. */
 bool talk_stop(void *context);
+/* Ends the attempt before its time; the first reason is the one to tell. */
+void talk_end(struct supervisor *s, int kind, const char *reason);
 /* Milliseconds until the lease asks for something; -1: never. */
 int talk_timeout(const struct supervisor *s);
+
+/* --- supervisor_disk.c --- */
+
+/* Ends a job that fills the disk for all. Looks once a second, or at once. */
+void disk_look(struct supervisor *s, bool at_once);
+/* How long to wait when all else is content with `timeout_ms`. */
+int disk_timeout(const struct supervisor *s, int timeout_ms);
 
 /* --- supervisor_answer.c --- */
 

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static void end_it(struct supervisor *s, int kind, const char *reason)
+void talk_end(struct supervisor *s, int kind, const char *reason)
 {
 	if (s->ending.kind != ENDING_NONE)
-		return; /* the first reason is the one to tell */
+		return;
 	s->ending.kind = kind;
 	(void)snprintf(s->ending.reason, sizeof(s->ending.reason), "%s", reason);
 	if (s->sandbox)
@@ -25,10 +25,10 @@ static void obey(struct supervisor *s, struct control_order *o)
 		lease_renew(&s->lease, o->from_ms, o->lease_ms);
 		break;
 	case CONTROL_CANCEL:
-		end_it(s, ENDING_CANCELLED, *o->reason ? o->reason : "it was cancelled");
+		talk_end(s, ENDING_CANCELLED, *o->reason ? o->reason : "it was cancelled");
 		break;
 	case CONTROL_ABORT:
-		end_it(s, ENDING_ABORTED, *o->reason ? o->reason : "the runner gave it up");
+		talk_end(s, ENDING_ABORTED, *o->reason ? o->reason : "the runner gave it up");
 		break;
 	case CONTROL_ASK:
 		s->report_due = true;
@@ -80,8 +80,8 @@ static void mind_lease(struct supervisor *s)
 	enum lease_due due = lease_due(&s->lease, clock_boot_ms());
 
 	if (due == LEASE_KILL)
-		end_it(s, ENDING_ABORTED,
-		       "its lease ran out: the runner couldn't reach the dispatcher");
+		talk_end(s, ENDING_ABORTED,
+			 "its lease ran out: the runner couldn't reach the dispatcher");
 	else if ((due == LEASE_FREEZE) != s->frozen)
 		freeze(s, due == LEASE_FREEZE);
 }

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/tree.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
@@ -246,4 +247,29 @@ int worktree_remove(int dir, const char *name, struct error *err)
 			return rc;
 		(void)poll(NULL, 0, 10); /* what is dying lets go within moments */
 	}
+}
+
+static uint64_t bytes_below(int dir, const char *name, int depth)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	uint64_t sum = 0;
+	struct stat st;
+
+	for (struct dirent *e; list && (e = readdir(list));) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+		    fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		sum += (uint64_t)st.st_blocks * 512;
+		if (S_ISDIR(st.st_mode) && depth < WORKTREE_DEPTH_MAX)
+			sum += bytes_below(fd, e->d_name, depth + 1);
+	}
+	if (list)
+		(void)closedir(list);
+	return sum;
+}
+
+uint64_t worktree_bytes(int dir, const char *name)
+{
+	return bytes_below(dir, name, 0);
 }

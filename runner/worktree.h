@@ -27,5 +27,8 @@ struct worktree_spec {
 int worktree_make(struct git *g, const struct worktree_spec *spec, int dir, const char *name,
 		  struct error *err);
 
+/* What its files take on the disk, as far as it can be read; a file of two names counts twice. */
+uint64_t worktree_bytes(int dir, const char *name);
+
 /* Removes it, patiently: what was just killed may still be writing. */
 int worktree_remove(int dir, const char *name, struct error *err);

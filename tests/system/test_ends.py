@@ -97,6 +97,34 @@ class Ends(SystemTest):
         run = self.assert_verdict(self.lab.ended(self.lab.submit(self.repository)), "killed")
         self.assertEqual(job_of(run)["attempts"][-1]["limit"], "disk")
 
+    @needs_root
+    def test_who_fills_the_disk_is_ended_and_nobody_else(self):
+        small = self.lab.mount_tmpfs("small", "64m")
+        self.lab.runner("small", work=small, labels="small", slots=2, disk_floor="16M")
+        self.repository.commit({".cupel.yml": job_file(
+            modest={"run": GATE, "labels": "[small]"},
+            greedy={"run": "echo started; head -c 58M /dev/zero > big; sleep infinity", "labels": "[small]"})})
+        self.repository.push("main")
+        run = self.lab.submit(self.repository)
+        self.lab.running(run, "modest")
+        wait_until(lambda: job_of(self.lab.show(run), "greedy")["verdict"], "the greedy one is ended")
+        greedy = job_of(self.lab.show(run), "greedy")
+        self.assertEqual((greedy["verdict"], greedy["attempts"][-1]["limit"]), ("killed", "disk"))
+        self.assertIn("disk", greedy["reason"])
+        (next(small.glob("*/.cupel.yml")).parent / "go").touch()
+        self.assertEqual(job_of(self.lab.ended(run), "modest")["verdict"], "passed")
+
+    @needs_root
+    def test_a_disk_that_a_job_filled_to_the_last_byte_is_its_verdict_told_once(self):
+        """Spool and worktree on one full disk: there is room for the result still."""
+        small = self.lab.mount_tmpfs("small", "64m")
+        self.lab.runner("small", state=small / "state", labels="small", disk_floor="8M")
+        self.repository.commit({".cupel.yml": job_file(test={
+            "run": "head -c 100M /dev/zero > big", "labels": "[small]"})})
+        self.repository.push("main")
+        run = self.assert_verdict(self.lab.ended(self.lab.submit(self.repository)), "killed")
+        self.assertEqual([a["limit"] for a in job_of(run)["attempts"]], ["disk"])
+
     def test_a_result_that_the_spool_does_not_take_is_told_all_the_same(self):
         self.repository.run(GATE)
         run = self.lab.submit(self.repository)
