@@ -54,6 +54,7 @@ struct link {
 	char reason[320];
 
 	char *from;                     /* the peer's address, while it shakes hands */
+	int64_t accepted_at_ms;         /* clock_boot_ms(), while it shakes hands */
 	struct link_listener *listener; /* while it shakes hands: nobody else knows it yet */
 	TAILQ_ENTRY(link) entry;        /* of the listener's */
 	struct dialling *dialling;      /* while it connects over TCP */

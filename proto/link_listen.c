@@ -18,7 +18,8 @@
 #define BACKLOG     4096
 #define ACCEPT_TURN 64   /* connections in one round of the loop */
 #define SHAKING_MAX 1000 /* handshakes at a time; more wait in the kernel's queue */
-#define REST_MS     500  /* without accepting, when there are no descriptors left */
+#define SHAKE_MS    1000 /* a handshake has to itself, then it gives way where there are so many */
+#define REST_MS     500  /* without accepting, when nothing more can be held */
 #define COMPLAIN_MS 10000
 
 TAILQ_HEAD(links, link);
@@ -70,12 +71,26 @@ static char *address_of(int fd)
 	return NULL;
 }
 
+static bool is_full(const struct link_listener *s)
+{
+	return s->shaking_count >= SHAKING_MAX &&
+	       clock_boot_ms() - TAILQ_FIRST(&s->shaking)->accepted_at_ms < SHAKE_MS;
+}
+
+static void rest(struct link_listener *s)
+{
+	static const struct timeval time = {0, REST_MS * 1000};
+
+	event_del(&s->readable);
+	(void)event_add(&s->rest, &time); /* fails only without memory */
+}
+
 static void arm(struct link_listener *s)
 {
-	if (s->shaking_count < SHAKING_MAX)
-		(void)event_add(&s->readable, NULL); /* fails only without memory */
+	if (is_full(s))
+		rest(s);
 	else
-		event_del(&s->readable);
+		(void)event_add(&s->readable, NULL); /* as above */
 }
 
 static void forget(struct link_listener *s, struct link *l)
@@ -98,6 +113,17 @@ void link_listener_failed(struct link_listener *s, struct link *l)
 	complain(s, l->from ? l->from : "a peer", l->reason);
 	forget(s, l);
 	link_free(l);
+}
+
+/* Connections that say nothing cost their maker nothing: they don't keep others out. */
+static void oldest_gives_way(struct link_listener *s)
+{
+	struct link *oldest = TAILQ_FIRST(&s->shaking);
+
+	complain(s, oldest->from ? oldest->from : "a peer",
+		 "its handshake wasn't done, and others wait");
+	forget(s, oldest);
+	link_free(oldest);
 }
 
 static int identify(int fd, struct link_peer *peer)
@@ -145,6 +171,9 @@ static int welcome(struct link_listener *s, int *fd)
 	link_deadline(l, LINK_PATIENCE_MS);
 	l->from = s->tls ? address_of(l->fd) : NULL;
 	l->listener = s;
+	l->accepted_at_ms = clock_boot_ms();
+	if (s->shaking_count >= SHAKING_MAX)
+		oldest_gives_way(s);
 	TAILQ_INSERT_TAIL(&s->shaking, l, entry);
 	s->shaking_count++;
 	(void)give(l); /* the list's now */
@@ -154,10 +183,9 @@ static int welcome(struct link_listener *s, int *fd)
 static void on_connection(evutil_socket_t listening, short what, void *context)
 {
 	struct link_listener *s = context;
-	static const struct timeval rest = {0, REST_MS * 1000};
 
 	(void)what;
-	for (unsigned i = 0; i < ACCEPT_TURN && s->shaking_count < SHAKING_MAX; i++) {
+	for (unsigned i = 0; i < ACCEPT_TURN && !is_full(s); i++) {
 		owned_fd fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		int rc = fd < 0 ? -errno : welcome(s, &fd);
 
@@ -166,8 +194,7 @@ static void on_connection(evutil_socket_t listening, short what, void *context)
 		if (rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -ENOBUFS) {
 			log_error("no more connections: %s; raise the limit of open files",
 				  strerror(-rc));
-			event_del(&s->readable);
-			(void)event_add(&s->rest, &rest); /* fails only without memory */
+			rest(s);
 			return;
 		}
 	}

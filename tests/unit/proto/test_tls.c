@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 
 #define HERE "127.0.0.1:0"
 
@@ -162,6 +163,50 @@ static void silent_strangers_go_with_the_listener(void **state)
 		close(fd[i]);
 }
 
+#define SILENT 1100 /* more than a listener shakes hands with at a time */
+
+/* Room for both ends of them. */
+static void many_descriptors(void)
+{
+	struct rlimit files;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	assert_true(files.rlim_max >= 2 * SILENT + 100);
+	files.rlim_cur = files.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+}
+
+static bool is_open(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+static void silent_strangers_give_way(void **state)
+{
+	struct rig *r = *state;
+	static int silent[SILENT];
+	int64_t start = clock_boot_ms();
+	struct error err = {0};
+
+	many_descriptors();
+	if (rig_listen(r, HERE, &err) < 0)
+		fail_msg("%s", err.text);
+	for (size_t i = 0; i < SILENT; i++) {
+		silent[i] = raw_tcp(r);
+		if (i % 64 == 0) /* the kernel's queue is shorter on some boxes */
+			rig_once(r);
+	}
+	rig_dial(r, &r->token);
+	RUN_UNTIL(r, r->client.opened && r->server.opened);
+	assert_true(clock_boot_ms() - start < 9000); /* the patience with each is 10 s */
+	assert_false(is_open(silent[0]));
+	assert_true(is_open(silent[SILENT - 200]));
+	for (size_t i = 0; i < SILENT; i++)
+		(void)close(silent[i]);
+}
+
 static void tls_at_a_unix_socket_is_garbage(void **state)
 {
 	struct rig *r = *state;
@@ -253,6 +298,7 @@ int main(void)
 		TEST(the_listener_goes_on_after_a_refusal),
 		TEST(plain_text_at_the_tls_port_is_refused),
 		TEST(silent_strangers_go_with_the_listener),
+		TEST(silent_strangers_give_way),
 		TEST(tls_at_a_unix_socket_is_garbage),
 		TEST(a_port_in_use_is_told_with_the_remedy),
 		TEST(a_port_where_nobody_listens_is_told),
