@@ -183,6 +183,9 @@ static int find_worktree(struct options *o, char *path, struct error *err)
 			return error_set(err, ENAMETOOLONG, "--workdir '%.200s'", wanted);
 		o->spec.worktree = path;
 	}
+	/* Where we are stays where we are, whatever becomes of the path. */
+	o->spec.worktree_fd = wanted ? -1 : open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	o->spec.worktree_open = o->spec.worktree_fd >= 0;
 	if (is_home(o->spec.worktree))
 		return error_say(err, EPERM,
 				 "the worktree is your home directory %s, which the job could then "
