@@ -8,6 +8,10 @@
 
 #define DEFAULT_TASKS 2048 /* when neither job file nor owner says; others are the protocol's */
 
+/* Where the owner sets none: a job file must not fill the logs' disk or hold a slot for weeks. */
+#define CEILING_TIME_MS ((uint64_t)24 * 60 * 60 * 1000)
+#define CEILING_OUTPUT  ((uint64_t)1 << 30) /* bytes */
+
 static const char *remedy_for(const char *limit)
 {
 	if (strcmp(limit, "disk") == 0)
@@ -33,15 +37,24 @@ static uint64_t settle(uint64_t wish, uint64_t otherwise, bool holds, uint64_t c
 	return least(wish ? wish : holds ? otherwise : 0, ceiling);
 }
 
+/* A limit that every job has, and that has a ceiling in any case. */
+static uint64_t settle_always(uint64_t wish, uint64_t otherwise, uint64_t ceiling,
+			      uint64_t ceiling_otherwise)
+{
+	return settle(wish, otherwise, true, ceiling ? ceiling : ceiling_otherwise);
+}
+
 static void settle_all(const Cupel__Limits *wish, const struct owner_limits *owner, unsigned can,
 		       Cupel__Limits *out)
 {
 	const Cupel__Limits *ceiling = &owner->ceiling;
 
 	cupel__limits__init(out);
-	out->wall_ms = settle(wish->wall_ms, LIMIT_WALL_MS, true, ceiling->wall_ms);
-	out->idle_ms = settle(wish->idle_ms, LIMIT_IDLE_MS, true, ceiling->idle_ms);
-	out->output = settle(wish->output, LIMIT_OUTPUT, true, ceiling->output);
+	out->wall_ms =
+		settle_always(wish->wall_ms, LIMIT_WALL_MS, ceiling->wall_ms, CEILING_TIME_MS);
+	out->idle_ms =
+		settle_always(wish->idle_ms, LIMIT_IDLE_MS, ceiling->idle_ms, CEILING_TIME_MS);
+	out->output = settle_always(wish->output, LIMIT_OUTPUT, ceiling->output, CEILING_OUTPUT);
 	out->cpu_time_ms = settle(wish->cpu_time_ms, 0, true, ceiling->cpu_time_ms);
 	out->disk = settle(wish->disk, 0, true, ceiling->disk);
 	out->inodes = settle(wish->inodes, 0, true, ceiling->inodes);

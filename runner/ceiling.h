@@ -11,7 +11,7 @@
 struct owner_limits {
 	uint32_t slots;
 	uint64_t cpu_milli, memory, tasks; /* of all jobs together */
-	Cupel__Limits ceiling;             /* of one job */
+	Cupel__Limits ceiling; /* of one job; wall, idle, output: 0 is a day, a day, 1 GiB */
 	bool network_host;
 };
 

@@ -60,6 +60,26 @@ static void who_asks_for_nothing_has_defaults_under_the_ceiling(void **state)
 	assert_int_equal(got.memory, 0);
 }
 
+static void no_wish_is_beyond_all_measure_where_the_owner_said_nothing(void **state)
+{
+	struct owner_limits owner = owner_of(2);
+	struct taken taken = {0};
+	Cupel__Limits wish = CUPEL__LIMITS__INIT, got;
+
+	(void)state;
+	wish.wall_ms = wish.idle_ms = wish.output = (uint64_t)1 << 50;
+	assert_int_equal(ceiling_grant(&wish, &owner, &taken, ALL, &got, NULL), CEILING_GRANTED);
+	assert_int_equal(got.wall_ms, 24 * 3600000);
+	assert_int_equal(got.idle_ms, 24 * 3600000);
+	assert_int_equal(got.output, 1024 * MIB);
+	owner.ceiling.wall_ms = owner.ceiling.idle_ms = 48 * 3600000;
+	owner.ceiling.output = 4096 * MIB;
+	assert_int_equal(ceiling_grant(&wish, &owner, &taken, ALL, &got, NULL), CEILING_GRANTED);
+	assert_int_equal(got.wall_ms, 48 * 3600000);
+	assert_int_equal(got.idle_ms, 48 * 3600000);
+	assert_int_equal(got.output, 4096 * MIB);
+}
+
 static void no_default_is_given_that_cannot_be_held(void **state)
 {
 	struct owner_limits owner = owner_of(2);
@@ -300,6 +320,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_least_of_wish_and_ceiling_holds),
 		cmocka_unit_test(who_asks_for_nothing_has_defaults_under_the_ceiling),
+		cmocka_unit_test(no_wish_is_beyond_all_measure_where_the_owner_said_nothing),
 		cmocka_unit_test(no_default_is_given_that_cannot_be_held),
 		cmocka_unit_test(a_wish_that_cannot_be_held_is_refused_for_ever),
 		cmocka_unit_test(jobs_without_wishes_share_the_box),
