@@ -12,7 +12,7 @@ const char options_help[] =
 	"Runs COMMAND behind walls, with the current directory as its read-write worktree.\n"
 	"\n"
 	"  --memory SIZE     memory of all its processes together, 512M; over it all are killed\n"
-	"  --tasks N         processes and threads\n"
+	"  --tasks N         processes and threads, its first process included: 2 or more\n"
 	"  --cpus N          processors, 1.5\n"
 	"  --cpu-weight N    its share when processors are short, 1 to 10000, usually 100\n"
 	"  --cpu-time TIME   processor time of all its processes together, 5m\n"
@@ -43,28 +43,34 @@ const char options_help[] =
 	"the sandbox could not be set up; 126 and 127 when the command can't be executed or found;\n"
 	"137 for another limit.\n";
 
+/* What a limit's value was found to be; none of them is 0. */
+static int told(int rc, const uint64_t *got, const char *value, const char *like, struct error *err)
+{
+	if (rc == -ERANGE)
+		return error_say(err, EINVAL, "'%.60s' is too large", value);
+	if (rc < 0)
+		return error_say(err, EINVAL, "'%.60s' is not a %s", value, like);
+	if (*got == 0)
+		return error_say(err, EINVAL, "0 is no limit; leave the option out for none");
+	return 0;
+}
+
 static int set_size(struct options *o, uint64_t *out, const char *value, struct error *err)
 {
 	(void)o;
-	return units_parse_size(value, out) < 0 || *out == 0
-		       ? error_say(err, EINVAL, "'%.60s' is not a size like 512M", value)
-		       : 0;
+	return told(units_parse_size(value, out), out, value, "size like 512M", err);
 }
 
 static int set_time(struct options *o, uint64_t *out, const char *value, struct error *err)
 {
 	(void)o;
-	return units_parse_time(value, out) < 0 || *out == 0
-		       ? error_say(err, EINVAL, "'%.60s' is not a time like 90s or 10m", value)
-		       : 0;
+	return told(units_parse_time(value, out), out, value, "time like 90s or 10m", err);
 }
 
 static int set_milli(struct options *o, uint64_t *out, const char *value, struct error *err)
 {
 	(void)o;
-	return units_parse_milli(value, out) < 0 || *out == 0
-		       ? error_say(err, EINVAL, "'%.60s' is not a number like 1.5", value)
-		       : 0;
+	return told(units_parse_milli(value, out), out, value, "number like 1.5", err);
 }
 
 static int set_count(struct options *o, uint64_t *out, const char *value, struct error *err)
@@ -74,9 +80,8 @@ static int set_count(struct options *o, uint64_t *out, const char *value, struct
 	(void)o;
 	errno = 0;
 	*out = strtoull(value, &end, 10);
-	if (errno || *end || *value < '0' || *value > '9' || *out == 0)
-		return error_say(err, EINVAL, "'%.60s' is not a number above 0", value);
-	return 0;
+	return told(*end || *value < '0' || *value > '9' ? -EINVAL : -errno, out, value,
+		    "number above 0", err);
 }
 
 static int set_cpuset(struct options *o, uint64_t *out, const char *value, struct error *err)

@@ -44,7 +44,8 @@ enum sandbox_network {
 /* Zero means: no such limit. */
 struct sandbox_limits {
 	uint64_t memory;    /* bytes, swap included (none is granted); over it the whole job dies */
-	uint64_t tasks;     /* processes and threads; over it fork fails with EAGAIN */
+	uint64_t tasks;     /* processes and threads, the job's first process included, so 2 at
+			       least; over it fork fails with EAGAIN */
 	uint64_t cpu_milli; /* bandwidth: 1500 is one and a half processors */
 	uint64_t cpu_weight;  /* 1..10000, 100 is everybody's share */
 	uint64_t cpu_time_ms; /* user and system time of all its processes together */

@@ -1,8 +1,10 @@
 #include "sandbox/spec.h"
 
+#include "base/units.h"
 #include "sandbox/cpuset.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Inside, a bind must not stand over what the library itself puts there. */
@@ -144,6 +146,9 @@ static int check_places(const struct sandbox_spec *spec, struct error *err)
 				 spec->root);
 	if (spec->bind_count > SPEC_BINDS_MAX)
 		return error_say(err, EINVAL, "more than %d binds", SPEC_BINDS_MAX);
+	if (spec->bind_count && !spec->binds)
+		return error_say(err, EINVAL, "%zu binds are announced, but there are none",
+				 spec->bind_count);
 	for (size_t i = 0; i < spec->bind_count; i++) {
 		int rc = check_bind(&spec->binds[i], err);
 
@@ -195,39 +200,64 @@ static int check_cpuset(const struct sandbox_limits *limits, struct error *err)
 		      : 0;
 }
 
+/* What a limit counts, and so how it is told. */
+enum unit { UNIT_COUNT, UNIT_BYTES, UNIT_TIME, UNIT_MILLI };
+
+static const char *in_unit(enum unit unit, uint64_t value, char *out, size_t size)
+{
+	if (unit == UNIT_BYTES)
+		units_format_size(value, out, size);
+	else if (unit == UNIT_TIME)
+		units_format_time(value, out, size);
+	else if (unit == UNIT_MILLI)
+		(void)snprintf(out, size, "%g", (double)value / 1000);
+	else
+		(void)snprintf(out, size, "%llu", (unsigned long long)value);
+	return out;
+}
+
 int spec_check_limits(const struct sandbox_limits *limits, struct error *err)
 {
 	const struct {
 		const char *name;
+		enum unit unit;
 		uint64_t value, min, max;
 	} ranges[] = {
-		{"memory", limits->memory, SPEC_MEMORY_MIN, SPEC_BYTES_MAX},
-		{"tasks", limits->tasks, 1, SPEC_TASKS_MAX},
-		{"cpus (in thousandths)", limits->cpu_milli, SPEC_CPU_MILLI_MIN,
-		 SPEC_CPU_MILLI_MAX},
-		{"cpu weight", limits->cpu_weight, 1, 10000},
-		{"cpu time (ms)", limits->cpu_time_ms, SPEC_CPU_TIME_MIN_MS, SPEC_TIME_MAX_MS},
-		{"wall time (ms)", limits->wall_ms, 1, SPEC_TIME_MAX_MS},
-		{"idle time (ms)", limits->idle_ms, 1, SPEC_TIME_MAX_MS},
-		{"output", limits->output, 1, SPEC_BYTES_MAX},
-		{"disk", limits->disk, 4096, SPEC_BYTES_MAX},
-		{"inodes", limits->inodes, 16, SPEC_BYTES_MAX},
-		{"files", limits->files, SPEC_FILES_MIN, 1 << 30},
-		{"io read (bytes a second)", limits->io_read, SPEC_IO_MIN, SPEC_BYTES_MAX},
-		{"io written (bytes a second)", limits->io_write, SPEC_IO_MIN, SPEC_BYTES_MAX},
-		{"io read (requests a second)", limits->io_read_ops, 1, SPEC_IO_OPS_MAX},
-		{"io written (requests a second)", limits->io_write_ops, 1, SPEC_IO_OPS_MAX},
-		{"io weight", limits->io_weight, 1, 10000},
+		{"memory", UNIT_BYTES, limits->memory, SPEC_MEMORY_MIN, SPEC_BYTES_MAX},
+		{"tasks", UNIT_COUNT, limits->tasks, SPEC_TASKS_MIN, SPEC_TASKS_MAX},
+		{"cpus", UNIT_MILLI, limits->cpu_milli, SPEC_CPU_MILLI_MIN, SPEC_CPU_MILLI_MAX},
+		{"cpu weight", UNIT_COUNT, limits->cpu_weight, 1, 10000},
+		{"cpu time", UNIT_TIME, limits->cpu_time_ms, SPEC_CPU_TIME_MIN_MS,
+		 SPEC_TIME_MAX_MS},
+		{"wall time", UNIT_TIME, limits->wall_ms, 1, SPEC_TIME_MAX_MS},
+		{"idle time", UNIT_TIME, limits->idle_ms, 1, SPEC_TIME_MAX_MS},
+		{"output", UNIT_BYTES, limits->output, 1, SPEC_BYTES_MAX},
+		{"disk", UNIT_BYTES, limits->disk, 4096, SPEC_BYTES_MAX},
+		{"inodes", UNIT_COUNT, limits->inodes, 16, SPEC_BYTES_MAX},
+		{"files", UNIT_COUNT, limits->files, SPEC_FILES_MIN, 1 << 30},
+		{"io read (bytes a second)", UNIT_BYTES, limits->io_read, SPEC_IO_MIN,
+		 SPEC_BYTES_MAX},
+		{"io written (bytes a second)", UNIT_BYTES, limits->io_write, SPEC_IO_MIN,
+		 SPEC_BYTES_MAX},
+		{"io read (requests a second)", UNIT_COUNT, limits->io_read_ops, 1,
+		 SPEC_IO_OPS_MAX},
+		{"io written (requests a second)", UNIT_COUNT, limits->io_write_ops, 1,
+		 SPEC_IO_OPS_MAX},
+		{"io weight", UNIT_COUNT, limits->io_weight, 1, 10000},
 	};
 
-	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
-		if (ranges[i].value &&
-		    (ranges[i].value < ranges[i].min || ranges[i].value > ranges[i].max))
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		uint64_t value = ranges[i].value, min = ranges[i].min, max = ranges[i].max;
+		char text[3][32];
+
+		if (value && (value < min || value > max))
 			return error_say(err, EINVAL,
-					 "limit of %s is %llu: between %llu and %llu make sense",
-					 ranges[i].name, (unsigned long long)ranges[i].value,
-					 (unsigned long long)ranges[i].min,
-					 (unsigned long long)ranges[i].max);
+					 "limit of %s is %s: between %s and %s make sense",
+					 ranges[i].name,
+					 in_unit(ranges[i].unit, value, text[0], sizeof(text[0])),
+					 in_unit(ranges[i].unit, min, text[1], sizeof(text[1])),
+					 in_unit(ranges[i].unit, max, text[2], sizeof(text[2])));
+	}
 	return check_cpuset(limits, err);
 }
 

@@ -13,6 +13,7 @@
 #define SPEC_BYTES_MAX       ((uint64_t)1 << 60)
 #define SPEC_CPU_MILLI_MIN   10 /* the kernel's least quota is 1 ms in a period of 100 ms */
 #define SPEC_CPU_MILLI_MAX   (4096 * 1000)
+#define SPEC_TASKS_MIN       2       /* the job's first process, and the program */
 #define SPEC_TASKS_MAX       4194304 /* the kernel's own largest pid_max */
 #define SPEC_FILES_MIN       4       /* 0, 1, 2 and one to load the program with */
 #define SPEC_CPU_TIME_MIN_MS 10

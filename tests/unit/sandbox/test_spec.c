@@ -71,6 +71,12 @@ static void binds_are_absolute_and_plain(void **state)
 	}
 }
 
+static void binds_that_are_announced_are_there(void **state)
+{
+	(void)state;
+	refused(&(struct sandbox_spec){.argv = argv, .bind_count = 1}, "1 binds are announced");
+}
+
 static void binds_cannot_cover_what_is_ours(void **state)
 {
 	static const char *const to[] = {"/proc", "/dev",   "/etc",       "/usr",
@@ -102,6 +108,7 @@ static void limits_make_sense(void **state)
 	const struct sandbox_limits bad[] = {
 		{.memory = 1},
 		{.memory = UINT64_MAX},
+		{.tasks = 1},
 		{.tasks = UINT64_MAX},
 		{.cpu_milli = 1},
 		{.cpu_milli = UINT64_MAX},
@@ -124,6 +131,19 @@ static void limits_make_sense(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		refused(&(struct sandbox_spec){.argv = argv, .limits = bad[i]}, "limit of");
+}
+
+static void ranges_are_told_as_people_write_them(void **state)
+{
+	(void)state;
+	refused(&(struct sandbox_spec){.argv = argv, .limits = {.memory = 1024}},
+		"memory is 1K: between 1M and 1048576T make sense");
+	refused(&(struct sandbox_spec){.argv = argv, .limits = {.wall_ms = 367 * 86400000ULL}},
+		"wall time is 367d: between 1ms and 366d make sense");
+	refused(&(struct sandbox_spec){.argv = argv, .limits = {.cpu_milli = 5}},
+		"cpus is 0.005: between 0.01 and 4096 make sense");
+	refused(&(struct sandbox_spec){.argv = argv, .limits = {.tasks = 1}},
+		"tasks is 1: between 2 and 4194304 make sense");
 }
 
 static void roots_own_id_is_never_given(void **state)
@@ -157,9 +177,11 @@ int main(void)
 		cmocka_unit_test(variables_need_a_name_and_a_value),
 		cmocka_unit_test(names_cannot_climb),
 		cmocka_unit_test(binds_are_absolute_and_plain),
+		cmocka_unit_test(binds_that_are_announced_are_there),
 		cmocka_unit_test(binds_cannot_cover_what_is_ours),
 		cmocka_unit_test(the_workdir_stays_in_the_worktree),
 		cmocka_unit_test(limits_make_sense),
+		cmocka_unit_test(ranges_are_told_as_people_write_them),
 		cmocka_unit_test(a_cpuset_is_a_list_of_processors),
 		cmocka_unit_test(roots_own_id_is_never_given),
 	};
