@@ -159,6 +159,26 @@ static void judge_status(const struct ending *e, const struct sandbox_limits *li
 	say(out, "%s %s", e->command ? e->command : "the program", how);
 }
 
+/* Places that are wrong on every box. */
+static bool is_wrong_place(const struct message *m)
+{
+	return m->step == STEP_BINDS &&
+	       (m->code == ENOENT || m->code == ELOOP || m->code == ENOTDIR);
+}
+
+static void judge_command(const struct message *m, struct sandbox_outcome *out)
+{
+	const char *why = strerror(m->code);
+
+	if (m->code == ENOENT)
+		why = "not found inside the sandbox";
+	if (m->code == ELIBACC)
+		why = "it is there, but what should run it isn't inside the sandbox: the "
+		      "interpreter in a script's first line, or a program's loader";
+	out->shell_status = m->code == ENOENT ? STATUS_NOT_FOUND : STATUS_REFUSED;
+	say(out, "command '%s': %s", m->detail, why);
+}
+
 static void judge_failure(const struct ending *e, struct sandbox_outcome *out)
 {
 	const struct message *m = &e->failure;
@@ -166,18 +186,16 @@ static void judge_failure(const struct ending *e, struct sandbox_outcome *out)
 
 	out->verdict = SANDBOX_ERRORED;
 	out->shell_status = STATUS_NOT_SET_UP;
-	if (m->step == STEP_EXEC || m->step == STEP_WORKDIR) {
-		const char *where = m->step == STEP_EXEC ? "command" : "working directory";
-
-		if (m->step == STEP_EXEC)
-			out->shell_status = m->code == ENOENT ? STATUS_NOT_FOUND : STATUS_REFUSED;
-		say(out, "%s '%s': %s%s%s", where, m->detail,
-		    m->step == STEP_EXEC && m->code == ENOENT ? "not found inside the sandbox"
-							      : strerror(m->code),
+	if (m->step == STEP_EXEC) {
+		judge_command(m, out);
+		return;
+	}
+	if (m->step == STEP_WORKDIR) {
+		say(out, "working directory '%s': %s%s%s", m->detail, strerror(m->code),
 		    remedy ? "; " : "", remedy ? remedy : "");
 		return;
 	}
-	out->infrastructure = true;
+	out->infrastructure = !is_wrong_place(m);
 	say(out, "the sandbox could not be set up: %s (step %d, %s): %s%s%s", step_name(m->step),
 	    (int)m->step, m->detail[0] ? m->detail : "-", strerror(m->code), remedy ? "; " : "",
 	    remedy ? remedy : "");

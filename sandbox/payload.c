@@ -107,11 +107,19 @@ static void execute_by_shell(struct plan *plan, const char *path)
 		(void)execve(argv[0], (char *const *)argv, plan->env);
 }
 
+/* ELIBACC: it is there, and what it names to run it isn't. */
 static void execute_one(struct plan *plan, const char *path)
 {
 	(void)execve(path, (char *const *)plan->argv, plan->env);
 	if (errno == ENOEXEC)
 		execute_by_shell(plan, path);
+	if (errno == ENOENT && access(path, F_OK) == 0)
+		errno = ELIBACC;
+}
+
+static bool go_on_looking(int code)
+{
+	return code == ENOENT || code == ENOTDIR || code == EACCES || code == ELIBACC;
 }
 
 static int execute(struct plan *plan)
@@ -136,9 +144,7 @@ static int execute(struct plan *plan)
 		/* What was found and refused says more than what wasn't there. */
 		if (errno != ENOENT && errno != ENOTDIR && code == ENOENT)
 			code = errno;
-		if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
-			break;
-		if (!at[length])
+		if (!go_on_looking(errno) || !at[length])
 			break;
 		at += length + 1;
 	}

@@ -77,6 +77,13 @@ static const struct {
 	{STEP_WORKDIR, ENOENT, "the working directory must exist inside the worktree"},
 	{STEP_WORKDIR, EACCES,
 	 "the job's user may not enter it; give it to the job's user or open its mode"},
+	{STEP_BINDS, ENOENT,
+	 "make that place first: nothing is made in the worktree, in /usr or a root of your choice, "
+	 "or in another bind"},
+	{STEP_BINDS, ELOOP,
+	 "a part of that place is a link inside, as /lib is; name where it leads"},
+	{STEP_BINDS, ENOTDIR,
+	 "a directory can be shown in a directory's place only, a file in a file's"},
 	{STEP_ATTACH, EBUSY,
 	 "the cgroup has children with controllers; give another cgroup parent"},
 	{STEP_LIMITS, EPERM, "the limit of files is above this caller's own (ulimit -Hn)"},

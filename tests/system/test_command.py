@@ -72,6 +72,15 @@ class BadInput(CommandTest):
         self.assert_refused("--", "/", status=126, says="'/'")
         self.assert_refused("--", says="command")
 
+    def test_a_command_without_what_runs_it(self):
+        for name in ("script", "program"):
+            (self.tree / name).write_bytes(b"#!/nonexistent/interpreter\n" if name == "script" else
+                                           Path("/bin/true").read_bytes().replace(b"/lib64/ld-linux", b"/lib64/no-linux"))
+            (self.tree / name).chmod(0o755)
+            self.assert_refused("--", f"./{name}", status=126, says="it is there, but .* interpreter")
+            self.assert_refused("--env", "PATH=/build", "--", name, status=126, says="it is there, but .* interpreter")
+            self.assertEqual(self.type("--env", "PATH=/build:/usr/bin", "--", "true").returncode, 0)
+
     def test_binds_and_roots(self):
         self.assert_refused("--bind", "relative:/x", "--", "true", says="absolute")
         self.assert_refused("--bind", f"{self.tree}:relative", "--", "true", says="absolute")
@@ -80,6 +89,15 @@ class BadInput(CommandTest):
         self.assert_refused("--bind", "/etc:/x:rw", "--", "true", says="the host's own /etc")
         self.assert_refused("--root", "/nonexistent", "--", "true", says="/nonexistent")
         self.assert_refused("--root", self.tree, "--", "true", status=127, says="true")
+
+    def test_binds_to_places_that_cannot_be_made(self):
+        shown = self.top / "shown"
+        (shown / "below").mkdir(parents=True)
+        for place, says in (("/usr/x", "make that place first"), ("/build/sub", "make that place first"), ("/lib/x", "is a link inside"),
+                            ("/etc/passwd", "in a directory's place only")):
+            with self.subTest(place=place):
+                self.assert_refused("--bind", f"{shown}:{place}", "--", "true", says=says)
+        self.assert_refused("--bind", f"{shown}:/x", "--bind", f"{shown}:/x/y", "--", "true", says="make that place first")
 
     def test_more_arguments_than_the_kernel_takes(self):
         done = self.type("--", "echo", *["x" * 1000] * 1500)

@@ -242,6 +242,10 @@ static void a_failed_step_is_named_with_its_remedy(void **state)
 	assert_non_null(strstr(o.reason, "mount /proc"));
 	assert_non_null(strstr(o.reason, "Operation not permitted"));
 	assert_non_null(strstr(o.reason, "unmasked /proc"));
+	e.failure = (struct message){WORD_FAILED, STEP_BINDS, ENOENT, "/usr/x", 0};
+	o = judge(e, (struct sandbox_limits){0});
+	assert_false(o.infrastructure); /* nor is it there on another box */
+	assert_non_null(strstr(o.reason, "make that place first"));
 	e.failure = (struct message){WORD_FAILED, STEP_EXEC, ENOENT, "nosuch", 0};
 	o = judge(e, (struct sandbox_limits){0});
 	assert_false(o.infrastructure);
