@@ -308,14 +308,16 @@ static struct attempt *attempt_new(struct runner *r)
 	return a;
 }
 
-/* A checkout leaves the floor alone; a job may go half as low. One with a limit of its own is held
- * by the sandbox. */
+/* Fetch and checkout leave the floor alone; a job may go half as low. One with a limit of its own
+ * is held by the sandbox. */
 static void guard_disk(const struct attempt *a, struct supervisor_spec *spec)
 {
 	const struct runner *r = a->runner;
 	struct statvfs st;
 	uint64_t unused, floor;
 
+	if (fstatvfs(r->state, &st) == 0)
+		spec->fetch_least = runner_floor(r, &st);
 	if (fstatvfs(r->work, &st) < 0)
 		return;
 	unused = (uint64_t)st.f_bavail * st.f_frsize;

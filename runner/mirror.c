@@ -3,6 +3,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/tree.h"
+#include "base/units.h"
 #include "proto/digest.h"
 #include "runner/allowed.h"
 
@@ -11,6 +12,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #define LOCK_LOOK_MS 20
 
@@ -112,16 +114,48 @@ static void remove_mirror(int dir, const struct files *f)
 		log_warning("damaged mirror: %s", err.text);
 }
 
+struct watch {
+	const struct mirror_spec *spec;
+	int dir;   /* of the mirrors */
+	bool full; /* that is why it was stopped */
+};
+
+static bool stop_fetch(void *context)
+{
+	struct watch *w = context;
+	struct statvfs st;
+
+	if (fstatvfs(w->dir, &st) == 0 && (uint64_t)st.f_bavail * st.f_frsize < w->spec->disk_least)
+		w->full = true;
+	return w->full || (w->spec->stop && w->spec->stop(w->spec->context));
+}
+
+static int fetch_once(const struct mirror_spec *spec, int dir, const struct files *f,
+		      struct error *err)
+{
+	struct watch w = {.spec = spec, .dir = dir};
+	char least[24];
+	int rc = git_fetch(f->path, spec->repository, stop_fetch, &w, err);
+
+	if (rc == 0 || !w.full)
+		return rc;
+	units_format_size(spec->disk_least, least, sizeof(least));
+	return error_say(err, ENOSPC,
+			 "fetch from %.200s: it would leave less than %s on the runner's disk: "
+			 "remove what isn't needed there, old mirrors too (%s)",
+			 spec->repository, least, spec->mirrors);
+}
+
 /* What is damaged is made anew, once: the peer may be what is wrong. */
 static int fetch(const struct mirror_spec *spec, int dir, const struct files *f, struct error *err)
 {
-	int rc = git_fetch(f->path, spec->repository, spec->stop, spec->context, err);
+	int rc = fetch_once(spec, dir, f, err);
 
 	if (rc != -EUCLEAN)
 		return rc;
 	log_warning("the mirror is cloned anew: %s", err->text);
 	remove_mirror(dir, f);
-	return git_fetch(f->path, spec->repository, spec->stop, spec->context, err);
+	return fetch_once(spec, dir, f, err);
 }
 
 static int open_remote(const struct mirror_spec *spec, struct git **out, struct git_commit *commit,

@@ -14,11 +14,12 @@ struct mirror_spec {
 	const char *const *allowed;  /* as in allowed.h; NULL, or without entries: any */
 	bool (*stop)(void *context); /* asked while waiting; NULL is fine */
 	void *context;
+	uint64_t disk_least; /* free bytes that a fetch leaves on the mirrors' disk */
 };
 
 /* Opens it and finds the commit. `copied`: it is a mirror, and what is wrong with it may not be
  * wrong elsewhere. -EINVAL: no kind of repository that is taken; -EPERM: the owner doesn't allow
- * it; -ECANCELED: `stop` said so. */
+ * it; -ECANCELED: `stop` said so; -ENOSPC: it would leave less than `disk_least`. */
 int mirror_open(const struct mirror_spec *spec, struct git **out, struct git_commit *commit,
 		bool *copied, struct error *err);
 

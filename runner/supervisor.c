@@ -217,6 +217,7 @@ static struct mirror_spec mirror_of(struct supervisor *s)
 				    .repository = assign->repository,
 				    .revision = assign->revision,
 				    .allowed = s->spec->repositories,
+				    .disk_least = s->spec->fetch_least,
 				    .stop = talk_stop,
 				    .context = s};
 }

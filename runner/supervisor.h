@@ -20,7 +20,8 @@ struct supervisor_spec {
 	uid_t id_base;                   /* host ids of the job; 0: the sandbox chooses */
 	uint32_t id_count;
 	struct lease lease;
-	uint64_t bytes_max; /* of a checkout */
+	uint64_t bytes_max;   /* of a checkout */
+	uint64_t fetch_least; /* free bytes that a fetch leaves */
 	/* With less than this free, a job that holds as much on the disk is ended; 0: no look */
 	uint64_t disk_least;
 };

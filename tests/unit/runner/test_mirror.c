@@ -399,6 +399,32 @@ static void a_damaged_mirror_is_cloned_anew(void **state)
 	stop_remote(daemon);
 }
 
+static void a_fetch_stops_before_it_fills_the_disk(void **state)
+{
+	struct lab *lab = *state;
+	owned(git) *git = NULL;
+	struct git_commit commit;
+	struct error err = {0};
+	char mirrors[96], url[64];
+	bool copied;
+	struct mirror_spec spec = {.mirrors = mirrors, .repository = url, .revision = "main"};
+	pid_t daemon = start_remote(lab, url, &commit);
+
+	if (!daemon)
+		skip();
+	(void)snprintf(mirrors, sizeof(mirrors), "%s/mirrors", lab->path);
+	(void)lab_run(lab, "cd s; echo two > b; git add b; git commit -q -m two\n"
+			   "git push -q ../r.git main");
+	spec.disk_least = UINT64_MAX;
+	assert_int_equal(mirror_open(&spec, &git, &commit, &copied, &err), -ENOSPC);
+	assert_says(&err, "disk");
+	assert_string_equal(lab_run(lab, "find mirrors -name 'pack_git2*' -o -name 'tmp*'"), "");
+	spec.disk_least = 1;
+	assert_int_equal(mirror_open(&spec, &git, &commit, &copied, &err), 0);
+	assert_string_equal(commit.subject, "two");
+	stop_remote(daemon);
+}
+
 static int nothing(void *context, const void *bytes, size_t length)
 {
 	(void)context;
@@ -542,6 +568,7 @@ int main(void)
 		TEST(a_remote_is_mirrored_and_followed),
 		TEST(a_fetch_that_was_killed_harms_no_later_one),
 		TEST(a_damaged_mirror_is_cloned_anew),
+		TEST(a_fetch_stops_before_it_fills_the_disk),
 		TEST(what_is_not_whole_is_told_apart_and_forgotten),
 		TEST(the_jobs_of_a_commit_are_read_from_its_objects),
 		TEST(a_working_directory_is_copied_as_it_is),
