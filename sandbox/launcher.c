@@ -133,11 +133,14 @@ int sandbox_launcher_new(const struct sandbox_launcher_options *options,
 	if (!l)
 		return error_set(err, ENOMEM, "start the launcher");
 	l->socket = l->pidfd = -1;
+	if (options && (options->networks > RESIDENT_NETWORKS_MAX || options->ready > READY_MAX))
+		return error_say(err, EINVAL, "a launcher keeps up to %d networks and %d sandboxes",
+				 RESIDENT_NETWORKS_MAX, READY_MAX);
 	l->owner = getpid();
 	l->user = geteuid();
 	(void)cgroup_can(); /* a user is still alone in his group */
 	if (options)
-		l->ready_wanted = options->ready < READY_MAX ? options->ready : READY_MAX;
+		l->ready_wanted = options->ready;
 	(void)cgroup_can(); /* who shall step aside in his control group must be alone in it */
 	rc = program ? 0 : find_program(found, sizeof(found), err);
 	if (rc == 0)

@@ -5,6 +5,7 @@
 #include "sandbox/sandbox.h"
 #include "sandbox/sys.h"
 
+#include <linux/nsfs.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -27,6 +28,16 @@ int network_unshare(void)
 	rc = network_loopback();
 	fd = rc < 0 ? rc : open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	return fd == -1 ? -errno : fd;
+}
+
+int network_check(int fd, struct error *err)
+{
+	if (ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET)
+		return 0;
+	return error_say(err, EINVAL,
+			 "network_fd %d is no network namespace; give one from "
+			 "sandbox_network_new() that is still open",
+			 fd);
 }
 
 int network_enter(int fd, struct error *err)

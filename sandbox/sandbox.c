@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "sandbox/job.h"
 #include "sandbox/launcher.h"
+#include "sandbox/network.h"
 #include "sandbox/spec.h"
 #include "sandbox/template.h"
 
@@ -203,6 +204,8 @@ int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct 
 	s->epoll = s->timer = -1;
 	s->job = LAUNCHED_NONE;
 	rc = spec_check(spec, err);
+	if (rc == 0 && spec->network_open && spec->network == SANDBOX_NETWORK_NONE)
+		rc = network_check(spec->network_fd, err);
 	if (rc < 0)
 		return rc;
 	s->limits = spec->limits;

@@ -133,7 +133,7 @@ static int refuse_system(const char *path, const char *what, struct error *err)
 
 	for (size_t i = 0; i < sizeof(system) / sizeof(system[0]); i++)
 		if (strcmp(path, system[i]) == 0)
-			return error_say(err, EPERM,
+			return error_say(err, EINVAL,
 					 "%s is the host's own %s, which the job could then write; "
 					 "give it a directory made for it",
 					 what, path);
@@ -151,6 +151,15 @@ static int fill(struct source *s, int fd, const struct ids *ids, const char *wha
 	return rc < 0 ? rc : make_usable(s, ids, &st, what, err);
 }
 
+/* A path that leads nowhere is the spec's own fault. */
+static int misnamed(const char *what, const char *path, struct error *err)
+{
+	int code = errno;
+	bool own = code == ENOENT || code == ENOTDIR || code == ENAMETOOLONG || code == ELOOP;
+
+	return error_say(err, own ? EINVAL : code, "%s '%.200s': %s", what, path, strerror(code));
+}
+
 static int open_plain(const char *path, const char *what, struct error *err)
 {
 	int fd = sys_openat2(AT_FDCWD, path, O_PATH, 0);
@@ -159,25 +168,33 @@ static int open_plain(const char *path, const char *what, struct error *err)
 		return fd;
 	if (errno == ELOOP)
 		return error_say(
-			err, ELOOP,
+			err, EINVAL,
 			"%s '%.200s' is or goes through a symbolic link, which somebody could "
 			"turn; give the real path",
 			what, path);
-	return error_set(err, errno, "%s '%.200s'", what, path);
+	return misnamed(what, path, err);
 }
 
 /* The owner of the box names his worktree as he likes; only its last component must be real. */
 static int open_worktree(const char *path, struct error *err)
 {
-	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	char real[PATH_MAX];
+	size_t length = strnlen(path, sizeof(real));
 	struct stat st;
+	int fd;
 
+	while (length > 1 && path[length - 1] == '/') /* it would have a link followed */
+		length--;
+	errno = ENAMETOOLONG;
+	fd = snprintf(real, sizeof(real), "%.*s", (int)length, path) < (int)sizeof(real)
+		     ? open(real, O_PATH | O_NOFOLLOW | O_CLOEXEC)
+		     : -1;
 	if (fd < 0)
-		return error_set(err, errno, "worktree '%.200s'", path);
+		return misnamed("worktree", path, err);
 	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
 		return fd;
 	(void)close(fd);
-	return error_say(err, ENOTDIR, "worktree '%.200s' is %s, not a directory", path,
+	return error_say(err, EINVAL, "worktree '%.200s' is %s, not a directory", path,
 			 S_ISLNK(st.st_mode) ? "a symbolic link" : "a file");
 }
 
@@ -187,11 +204,12 @@ static int take_worktree(int borrowed, struct error *err)
 	struct stat st;
 
 	if (fd < 0)
-		return error_set(err, errno, "the worktree's descriptor");
+		return error_say(err, errno == EBADF ? EINVAL : errno,
+				 "the worktree's descriptor %d: %s", borrowed, strerror(errno));
 	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
 		return fd;
 	(void)close(fd);
-	return error_say(err, ENOTDIR, "the worktree's descriptor is no directory");
+	return error_say(err, EINVAL, "the worktree's descriptor is no directory");
 }
 
 int source_worktree(const struct sandbox_spec *spec, const struct ids *ids, struct source *out,
@@ -253,7 +271,7 @@ int source_root(const char *path, const struct ids *ids, struct source *out, str
 		return fd;
 	rc = fill(&s, fd, ids, "the root directory", err);
 	if (rc == 0 && !s.directory)
-		rc = error_say(err, ENOTDIR, "root '%.200s' is not a directory", path);
+		rc = error_say(err, EINVAL, "root '%.200s' is not a directory", path);
 	if (rc < 0)
 		source_done(&s);
 	else

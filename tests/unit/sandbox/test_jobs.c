@@ -491,17 +491,50 @@ static void the_host_itself_is_no_worktree(void **state)
 	}
 }
 
+static void refused_as_asked(struct sandbox_spec spec, const char *says)
+{
+	job_run(spec, "echo ran", &job);
+	assert_verdict(&job, SANDBOX_ERRORED);
+	assert_false(job.outcome.infrastructure);
+	if (!strstr(job.outcome.reason, says))
+		fail_msg("'%s' isn't in: %s", says, job.outcome.reason);
+}
+
 static void a_worktree_that_is_a_link_is_refused(void **state)
 {
 	(void)state;
 	(void)unlink("/dev/shm/cupel-test-link");
 	assert_int_equal(symlink("/etc", "/dev/shm/cupel-test-link"), 0);
-	job_run((struct sandbox_spec){.worktree = "/dev/shm/cupel-test-link"}, "echo ran", &job);
-	assert_verdict(&job, SANDBOX_ERRORED);
-	assert_non_null(strstr(job.outcome.reason, "symbolic link"));
+	refused_as_asked((struct sandbox_spec){.worktree = "/dev/shm/cupel-test-link"},
+			 "symbolic link");
+	refused_as_asked((struct sandbox_spec){.worktree = "/dev/shm/cupel-test-link//"},
+			 "symbolic link");
 	assert_int_equal(unlink("/dev/shm/cupel-test-link"), 0);
-	job_run((struct sandbox_spec){.worktree = "/nonexistent"}, "echo ran", &job);
-	assert_non_null(strstr(job.outcome.reason, "No such file"));
+}
+
+/* No other box would do better. */
+static void what_is_not_there_is_the_specs_own_fault(void **state)
+{
+	const struct sandbox_bind bind = {.from = "/nonexistent"};
+	owned_fd file = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+	owned_fd other = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
+
+	(void)state;
+	refused_as_asked((struct sandbox_spec){.worktree = "/nonexistent"}, "No such file");
+	refused_as_asked((struct sandbox_spec){.worktree = "/etc/passwd"}, "is a file");
+	refused_as_asked((struct sandbox_spec){.worktree_open = true, .worktree_fd = 999},
+			 "descriptor 999: Bad file");
+	refused_as_asked((struct sandbox_spec){.worktree_open = true, .worktree_fd = file},
+			 "no directory");
+	refused_as_asked((struct sandbox_spec){.binds = &bind, .bind_count = 1}, "No such file");
+	refused_as_asked((struct sandbox_spec){.root = "/nonexistent"}, "No such file");
+	refused_as_asked((struct sandbox_spec){.root = "/etc/passwd"}, "not a directory");
+	refused_as_asked((struct sandbox_spec){.network_open = true, .network_fd = 999},
+			 "network_fd 999 is no network namespace");
+	refused_as_asked((struct sandbox_spec){.network_open = true, .network_fd = file},
+			 "is no network namespace");
+	refused_as_asked((struct sandbox_spec){.network_open = true, .network_fd = other},
+			 "is no network namespace");
 }
 
 static void binds_show_and_hide(void **state)
@@ -648,6 +681,7 @@ int main(void)
 		cmocka_unit_test(roots_worktree_gets_no_setuid_files),
 		cmocka_unit_test(the_host_itself_is_no_worktree),
 		cmocka_unit_test(a_worktree_that_is_a_link_is_refused),
+		cmocka_unit_test(what_is_not_there_is_the_specs_own_fault),
 		cmocka_unit_test(binds_show_and_hide),
 		cmocka_unit_test(a_frozen_job_stands_still_and_goes_on),
 		cmocka_unit_test(a_frozen_job_can_be_killed),

@@ -118,6 +118,11 @@ static void what_is_no_launcher_is_refused(void **state)
 	options.program = "/bin/true";
 	assert_int_equal(sandbox_launcher_new(&options, &l, &err), -ECHILD);
 	assert_non_null(strstr(err.text, "install program and library together"));
+	options.networks = 65;
+	assert_int_equal(sandbox_launcher_new(&options, &l, &err), -EINVAL);
+	options = (struct sandbox_launcher_options){.ready = 17};
+	assert_int_equal(sandbox_launcher_new(&options, &l, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "up to 64 networks and 16 sandboxes"));
 	assert_null(l);
 	assert_int_equal(descriptors(), before);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG | __WALL), -1);
