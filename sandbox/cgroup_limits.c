@@ -124,7 +124,7 @@ static int told(int rc, const char *name, struct error *err)
 static int hold_one(struct cgroup *cg, const struct limit *limit, bool change, struct error *err)
 {
 	struct group *g = cgroup_holder(cg, limit->controller);
-	int (*set)(int dir, uint64_t value);
+	int (*set)(int dir, uint64_t value), rc;
 
 	if (!limit->value && (!change || !g))
 		return 0;
@@ -134,7 +134,12 @@ static int hold_one(struct cgroup *cg, const struct limit *limit, bool change, s
 			       : refuse(cg, limit->name, cgroup_can_of(limit->controller, false),
 					err);
 	memcpy(&set, (const char *)g->ops + limit->setter, sizeof(set));
-	return told(set(g->dir, limit->value), limit->name, err);
+	rc = set(g->dir, limit->value);
+	if (rc == -EBUSY && limit->controller == CONTROLLER_MEMORY)
+		return error_say(err, EBUSY,
+				 "the limit of memory is below what the job uses now, and control "
+				 "groups v1 take nothing back; set a higher one, or end the job");
+	return told(rc, limit->name, err);
 }
 
 /* Limits of io were checked against these disks when the job started; later they may be others. */

@@ -22,6 +22,7 @@ struct sandbox {
 	bool dead; /* its first process is reaped */
 	bool over;
 	int64_t started, last_output, died; /* clock_boot_ms() */
+	int64_t frozen_at;                  /* by sandbox_freeze(); 0: it runs */
 	int64_t next_cpu_check, armed;
 	int64_t oom_look_until;
 	struct rusage reaped; /* where no group measures */
@@ -41,6 +42,9 @@ int watch_memory(struct sandbox *s);
 
 /* Looks at the clocks, ends what is over its time, and sets the timer to the next moment. */
 void watch_clocks(struct sandbox *s);
+
+/* Who isn't let run isn't blamed for his silence: the clock of idleness stands still meanwhile. */
+void watch_freeze(struct sandbox *s, bool frozen);
 
 /* Ends the job; the first cause counts. */
 void watch_kill(struct sandbox *s, enum cause cause);

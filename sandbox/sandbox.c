@@ -31,7 +31,11 @@ void sandbox_kill(struct sandbox *s, const char *reason)
 
 int sandbox_freeze(struct sandbox *s, bool frozen, struct error *err)
 {
-	return s->dead || s->over ? 0 : cgroup_freeze(s->cg, frozen, err);
+	int rc = s->dead || s->over ? 0 : cgroup_freeze(s->cg, frozen, err);
+
+	if (rc == 0 && !s->dead && !s->over)
+		watch_freeze(s, frozen);
+	return rc;
 }
 
 static bool differs(uint64_t wanted, uint64_t is)

@@ -242,12 +242,14 @@ int sandbox_step(struct sandbox *s, struct error *err);
 /* Ends everything in it; `reason` becomes the outcome's. Does nothing once it is over. */
 void sandbox_kill(struct sandbox *s, const char *reason);
 
+/* Stands still, or goes on. The idle limit's clock stands still with it; the wall limit's runs on.
+ */
 int sandbox_freeze(struct sandbox *s, bool frozen, struct error *err);
 
 /* New limits for a running job; the ones of 0 are lifted. Disk, inodes and files stay what they
  * are: another value than that and 0 is -EOPNOTSUPP. So are limits of io and the processors for a
  * job that was started without such a limit, and on v1 those of cpus and weight: its groups are
- * made for what was asked. */
+ * made for what was asked. Less memory than it uses ends it; on v1 that is -EBUSY. */
 int sandbox_set_limits(struct sandbox *s, const struct sandbox_limits *limits, struct error *err);
 
 /* What it uses now. */

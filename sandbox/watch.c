@@ -150,7 +150,7 @@ void watch_clocks(struct sandbox *s)
 		else
 			earliest(&next, end);
 	}
-	if (l->idle_ms) {
+	if (l->idle_ms && !s->frozen_at) {
 		int64_t end = s->last_output + (int64_t)l->idle_ms;
 
 		if (now >= end)
@@ -168,6 +168,20 @@ void watch_clocks(struct sandbox *s)
 		earliest(&next, now + OOM_LOOK_EACH_MS);
 	}
 	arm(s, s->ending.cause == CAUSE_NONE ? next : 0);
+}
+
+void watch_freeze(struct sandbox *s, bool frozen)
+{
+	int64_t now = clock_boot_ms();
+
+	if (frozen && !s->frozen_at)
+		s->frozen_at = now;
+	if (!frozen && s->frozen_at) { /* what was in the pipe still came */
+		s->last_output +=
+			now - (s->last_output > s->frozen_at ? s->last_output : s->frozen_at);
+		s->frozen_at = 0;
+	}
+	watch_clocks(s);
 }
 
 static void forget(struct sandbox *s, int *fd)

@@ -283,6 +283,17 @@ static void wait_for_use(struct sandbox *s, uint64_t ms)
 	}
 }
 
+static void wait_for_word(struct sandbox *s, const char *word)
+{
+	int64_t end = clock_boot_ms() + SOON_MS;
+
+	while (!strstr(job.output, word)) {
+		if (clock_boot_ms() > end)
+			fail_msg("'%s' isn't in the output: %s", word, job.output);
+		wait_ms(s, 20);
+	}
+}
+
 /* Until it uses no more: the last process takes a moment to come to a stand. What it has used. */
 static uint64_t wait_for_stand(struct sandbox *s)
 {
@@ -328,6 +339,22 @@ static void a_frozen_job_ends_with_its_time(void **state)
 	assert_true(job.outcome.usage.wall_ms < SOON_MS);
 }
 
+static void a_frozen_job_is_not_idle(void **state)
+{
+	struct sandbox *s;
+
+	(void)state;
+	NEEDS(SANDBOX_CAN_FREEZE);
+	s = start_frozen((struct sandbox_limits){.idle_ms = 1500}, "echo woke; sleep 120");
+	wait_ms(s, 1700);
+	assert_int_equal(sandbox_freeze(s, false, NULL), 0);
+	finish(s);
+	assert_verdict(&job, SANDBOX_TIMED_OUT);
+	assert_string_equal(job.outcome.limit, "idle");
+	assert_says(&job, "woke");
+	assert_true(job.outcome.usage.wall_ms > 3000); /* once it woke it was */
+}
+
 static void a_frozen_job_can_be_freed(void **state)
 {
 	struct sandbox *s;
@@ -362,6 +389,32 @@ static void memory_can_be_lowered_raised_and_lifted(void **state)
 	run_between(little, much, HOG);
 	assert_verdict(&job, SANDBOX_PASSED);
 	run_between(little, none, HOG);
+	assert_verdict(&job, SANDBOX_PASSED);
+}
+
+static void less_memory_than_is_used_ends_it_or_is_refused(void **state)
+{
+	struct error err = {0};
+	struct sandbox *s;
+	int rc;
+
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY);
+	s = start(
+		(struct sandbox_limits){.memory = 256 << 20},
+		"head -c 100000000 /dev/zero > /tmp/x; echo had; read x < go; echo more > /tmp/y");
+	wait_for_word(s, "had");
+	rc = sandbox_set_limits(s, &(struct sandbox_limits){.memory = MEMORY, .wall_ms = LONG_MS},
+				&err);
+	if (rc == 0) {
+		finish(s);
+		assert_killed_for("memory");
+		return;
+	}
+	assert_int_equal(write(go, "\n", 1), 1);
+	finish(s);
+	assert_int_equal(rc, -EBUSY);
+	assert_non_null(strstr(err.text, "below what the job uses now"));
 	assert_verdict(&job, SANDBOX_PASSED);
 }
 
@@ -452,9 +505,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(all_limits_hold_together),
 		cmocka_unit_test(a_frozen_job_uses_no_processor),
 		cmocka_unit_test(a_frozen_job_ends_with_its_time),
+		cmocka_unit_test(a_frozen_job_is_not_idle),
 		cmocka_unit_test(a_frozen_job_can_be_freed),
 		cmocka_unit_test(memory_can_be_limited_while_it_runs),
 		cmocka_unit_test(memory_can_be_lowered_raised_and_lifted),
+		cmocka_unit_test(less_memory_than_is_used_ends_it_or_is_refused),
 		cmocka_unit_test(tasks_can_be_limited_raised_and_lifted),
 		cmocka_unit_test(processor_time_can_be_limited_while_it_runs),
 		cmocka_unit_test(bandwidth_can_be_lowered),
