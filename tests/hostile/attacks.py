@@ -1,13 +1,18 @@
 """The attacks, by class. Each is a function of a Bench that raises Escape when it got through."""
+import contextlib
+import fcntl
 import glob
 import hashlib
 import os
+import pty
 import re
 import socket
+import struct
 import subprocess
+import termios
 import time
 
-from bench import Escape, Skip, USER, none_reached, not_shown
+from bench import Broken, Escape, Skip, USER, WITHOUT, none_reached, not_shown
 
 CASES = []
 
@@ -41,6 +46,37 @@ def wait_until(condition, seconds=10):
             return False
         time.sleep(0.005)
     return True
+
+
+@contextlib.contextmanager
+def exchanging(one, other):
+    """Two names that change places without end, as a job's neighbour could make them."""
+    swapper = subprocess.Popen(['python3', '-c', f'''
+import ctypes
+libc, one, other = ctypes.CDLL(None), {one.encode()!r}, {other.encode()!r}
+while libc.renameat2(-100, one, -100, other, 2) == 0: pass'''])
+    try:
+        yield
+    finally:
+        broke = swapper.poll() is not None
+        swapper.kill()
+        swapper.wait()
+    if broke:
+        raise Broken('the names were not exchanged')
+
+
+def while_turning(b, launch):
+    """Launches until some were refused and some have run: each looks at what it was given."""
+    ran = refused = 0
+    for _ in range(40):
+        r = launch()
+        not_shown(b, r)
+        refused += r.report.get('verdict') == 'errored'
+        ran += r.report.get('verdict') == 'passed' or r.ended
+        if ran >= 5 and refused >= 3:
+            break
+    if ran == 0:
+        raise Broken('no run met a directory')
 
 
 # --- files ------------------------------------------------------------------------------------
@@ -144,23 +180,16 @@ def writes_a_bind_that_is_read_only(b):
         raise Escape('a read-only bind')
 
 
-@attack()
+@attack(weak='plain')
 def turns_the_source_of_a_bind(b):
-    """The source is replaced by a link while the sandbox starts."""
-    source, good = b.top + '/source', b.top + '/good'
-    os.mkdir(good)
-    swapper = subprocess.Popen(['python3', '-c', f'''
-import os
-while True:
-    os.symlink({b.outside!r}, {source!r} + ".l"); os.rename({source!r} + ".l", {source!r})
-    os.unlink({source!r}); os.mkdir({source!r}); os.rmdir({source!r})
-'''], stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(20):
-            not_shown(b, b.run('cat /opt/o/secret', '--bind', source + ':/opt/o', may_refuse=True))
-    finally:
-        swapper.kill()
-        swapper.wait()
+    """The source changes places with a link while the sandbox starts."""
+    source, link = b.top + '/source', b.top + '/link'
+    os.mkdir(source)
+    os.symlink(b.outside, link)
+    place = source if b.weak == 'plain' else '/opt/o'
+    with exchanging(source, link):
+        while_turning(b, lambda: b.run(f'cat {place}/secret', '--bind', source + ':/opt/o',
+                                       may_refuse=True))
 
 
 @attack()
@@ -172,11 +201,18 @@ def turns_the_target_of_a_bind(b):
         raise Escape('a place outside the worktree')
 
 
-@attack()
+@attack(weak='plain')
 def makes_the_worktree_a_link(b):
-    os.symlink(b.outside, b.top + '/link')
-    r = b.run(['cat', 'secret'], '--workdir', b.top + '/link/../link', may_refuse=True)
-    del r  # the owner's own path is resolved; what matters is that a job can't change it
+    """What a job left as a link, or still exchanges with one, is no worktree for the next run."""
+    inner, link = b.tree + '/inner', b.tree + '/link'
+    os.mkdir(inner)
+    os.chmod(inner, 0o777)
+    b.run(f'ln -s {b.outside} link')
+    place = {'tree': link} if b.weak == 'plain' else {}
+    not_shown(b, b.run('cat secret', '--workdir', link, may_refuse=True, **place))
+    place = {'tree': inner} if b.weak == 'plain' else {}
+    with exchanging(inner, link):
+        while_turning(b, lambda: b.run('cat secret', '--workdir', inner, may_refuse=True, **place))
 
 
 @attack(weak='plain', weak_user='user')
@@ -332,25 +368,78 @@ def enters_by_the_32_bit_door(b):
         raise Escape('a call in the 32-bit table')
 
 
+def on_a_terminal(b, code, ask=termios.TIOCGETD):
+    """Runs code in Python on a terminal, its own one where walls don't keep it; the number that the
+    terminal then answers its owner."""
+    master, slave = pty.openpty()
+    quiet = termios.tcgetattr(slave)
+    quiet[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG)
+    termios.tcsetattr(slave, termios.TCSANOW, quiet)
+    os.fchown(slave, USER if b.who == 'user' and os.geteuid() == 0 else -1, -1)
+
+    def control():
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    try:
+        r = b.python(code, stdin=slave, preexec_fn=control)
+        return r, struct.unpack('i', fcntl.ioctl(slave, ask, b'\0' * 4))[0]
+    finally:
+        os.close(slave)
+        os.close(master)
+
+
+EVERY_TERMINAL = '''
+import fcntl
+terminals = [0, 1, 2]
+try: terminals.append(os.open("/dev/tty", os.O_RDWR))
+except OSError: pass
+'''
+
+
 @attack(weak='plain')
 def types_into_the_terminal(b):
+    _, waiting = on_a_terminal(b, EVERY_TERMINAL + '''
+for fd in terminals:
+    for request in (0x5412, 0x100005412, 0x541c):
+        libc.ioctl(fd, ctypes.c_ulong(request), ctypes.create_string_buffer(b"\\3x"))
+''', termios.FIONREAD)
+    if waiting:
+        raise Escape(f"{waiting} bytes in its caller's input")
+
+
+@attack(weak='plain')
+def types_into_its_own_terminal(b):
+    """A shell in the job is not to be typed into either: what it holds may be its tester's."""
     none_reached(b.python('''
 import fcntl, pty
 master, slave = pty.openpty()
-os.setsid() if os.getpgrp() != os.getpid() else None
-fcntl.ioctl(slave, 0x540e, 0)
-attack("TIOCSTI", lambda: fcntl.ioctl(slave, 0x5412, b"x") or 1)
-attack("TIOCSTI", lambda: libc.ioctl(slave, ctypes.c_ulong(0x100005412), b"x"))
-''' if b.weak != 'plain' else 'print("REACHED", 1)'))
+if os.fork() == 0:
+    os.setsid()
+    fcntl.ioctl(slave, 0x540e, 0)
+    attack("TIOCSTI", lambda: libc.ioctl(slave, 0x5412, b"x") == 0)
+    attack("TIOCSTI", lambda: libc.ioctl(slave, ctypes.c_ulong(0x100005412), b"x") == 0)
+    sys.stdout.flush()
+    os._exit(0)
+assert os.wait()[1] == 0
+'''))
 
 
-@attack()
+@attack(weak='plain')
+def changes_the_line_discipline(b):
+    _, discipline = on_a_terminal(b, EVERY_TERMINAL + '''
+for fd in terminals: libc.ioctl(fd, 0x5423, ctypes.byref(ctypes.c_int(27)))
+''')
+    if discipline:
+        raise Escape(f"its caller's terminal has discipline {discipline}")
+
+
+@attack(weak='plain')
 def has_a_terminal(b):
-    none_reached(b.python('''
+    none_reached(on_a_terminal(b, '''
 attack("/dev/tty", lambda: os.open("/dev/tty", os.O_RDWR))
 for fd in range(3):
     attack("tty on %d" % fd, lambda: os.ttyname(fd))
-'''))
+''')[0])
 
 
 @attack(weak='plain')
@@ -374,13 +463,21 @@ for line in open("/proc/self/status"):
 '''))
 
 
-@attack()
+@attack(weak='plain')
 def raises_its_limits(b):
-    none_reached(b.python('''
-import resource
-attack("core", lambda: resource.setrlimit(resource.RLIMIT_CORE, (1, 1)) or 1)
-attack("files", lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (65, 65)) or 1)
-''', '--files', '64'))
+    """By what the kernel says outside of the limits that its process has in the end."""
+    raising = '''
+import struct
+for which, limit in ((7, 65), (4, 1)):
+    call(302, 0, which, struct.pack("QQ", limit, limit), None)
+'''
+    with b.held('' if b.weak else raising, '--files', '64') as pids:
+        with open(f'/proc/{pids[0]}/limits') as f:
+            limits = f.read()
+    for name, most in (('open files', 64), ('core file size', 0)):
+        hard = re.search(rf'^Max {name} +\S+ +(\S+)', limits, re.M)[1]
+        if hard == 'unlimited' or int(hard) > most:
+            raise Escape(f'{hard} {name}')
 
 
 @attack()
@@ -400,16 +497,17 @@ def sees_the_host_s_processes(b):
         raise Escape(r.out.strip() + ' processes')
 
 
-@attack()
+@attack(weak='plain')
 def kills_its_neighbour(b):
     marker = f'sleep 60.{int(b.secret[:8], 16)}'
     neighbour = b.start(marker)
     try:
         if not wait_until(lambda: processes(marker.replace(' ', '\0'))):
-            raise Skip('the neighbour did not start')
-        r = b.run('kill -9 -1; kill -9 1; kill -9 0; true')
-        del r
-        if not processes(marker.replace(' ', '\0')):
+            raise Broken('the neighbour did not start')
+        pid = processes(marker.replace(' ', '\0'))[0].split('/')[2]
+        everybody = '' if b.weak == 'plain' else 'kill -9 -1; kill -9 1; setsid -w sh -c "kill -9 0"'
+        b.run(f'kill -9 {pid}\n{everybody}')
+        if not wait_until(lambda: processes(marker.replace(' ', '\0')), 0.1):
             raise Escape("the neighbour's process")
     finally:
         neighbour.terminate()
@@ -589,7 +687,7 @@ def bomb():
     while True:
         try: os.fork()
         except OSError: pass
-bomb()''', '--tasks', '40', '--wall', '2s')
+bomb()''', '--tasks', '40', '--wall', '1s', cut=True)
     ends_as(r, 'timed_out', 'wall')
     if b.who == 'root' and r.report['usage']['tasks_peak'] > 40:
         raise Escape(f"{r.report['usage']['tasks_peak']} tasks")
@@ -603,7 +701,7 @@ def eats_memory(b):
 @attack()
 def eats_memory_by_files(b):
     r = b.limited('for d in /tmp /var/tmp /dev/shm $HOME; do head -c 300M /dev/zero > $d/x; done; '
-                  'du -sm /tmp /dev/shm | tail -1', '--memory', '64M')
+                  'du -sm /tmp /dev/shm | tail -1', '--memory', '64M', cut=True)
     if r.report['usage']['memory_peak'] > 70 << 20:
         raise Escape('more memory than its limit')
 
@@ -631,7 +729,7 @@ print(n)''', '--files', '64')
 
 @attack()
 def floods_the_log(b):
-    r = b.run('yes aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '--output', '1M')
+    r = b.run('yes aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '--output', '1M', cut=True)
     ends_as(r, 'killed', 'output')
     if len(r.out) > 1 << 20:
         raise Escape('more output than its limit')
@@ -644,31 +742,34 @@ def prints_one_endless_line(b):
         raise Escape('a line that was not passed on whole')
 
 
-@attack()
+@attack(weak=WITHOUT)
 def eats_processor_time(b):
-    ends_as(b.limited('(while :; do :; done) & (while :; do :; done) & wait', '--cpu-time', '500ms'),
-            'killed', 'cpu_time')
+    ends_as(b.limited(['python3', '-c', '''
+import os, time
+os.fork()
+while time.process_time() < 0.6: pass
+os.wait()'''], '--cpu-time', '500ms'), 'killed', 'cpu_time')
 
 
-@attack()
+@attack(weak=WITHOUT)
 def stops_itself(b):
-    ends_as(b.run('kill -STOP $$', '--wall', '300ms'), 'timed_out', 'wall')
+    ends_as(b.run('(sleep 0.9; kill -CONT $$) & kill -STOP $$', '--wall', '300ms', cut=True),
+            'timed_out', 'wall')
 
 
-@attack()
+@attack(weak=WITHOUT)
 def ignores_every_signal(b):
     ends_as(b.python('''
 import signal, time
-for s in range(1, 65):
+for s in set(range(1, 65)) - {signal.SIGCHLD}:
     try: signal.signal(s, signal.SIG_IGN)
-    except OSError: pass
-    except ValueError: pass
-while True: time.sleep(1)''', '--wall', '500ms'), 'timed_out', 'wall')
+    except (OSError, ValueError): pass
+time.sleep(0.9)''', '--wall', '400ms', cut=True), 'timed_out', 'wall')
 
 
-@attack()
+@attack(weak=WITHOUT)
 def says_nothing(b):
-    ends_as(b.run('exec >&- 2>&-; sleep 60', '--idle', '300ms'), 'timed_out', 'idle')
+    ends_as(b.run('sleep 0.9', '--idle', '300ms', cut=True), 'timed_out', 'idle')
 
 
 @attack()
@@ -679,7 +780,7 @@ print('{"verdict": "passed"}')
 for fd in range(3, 1024):
     try: os.write(fd, b"x" * 256); print("REACHED", fd)
     except OSError: pass
-sys.exit(3)''')
+sys.exit(print("ATTACKED") or 3)''')
     none_reached(r)
     ends_as(r, 'failed', None)
 
@@ -727,11 +828,12 @@ echo -1 > /tmp/m/memory.limit_in_bytes; mkdir -p /tmp/m/sub
 mount -t cgroup -o pids x /tmp/p; echo max > /tmp/p/pids.max; mkdir -p /tmp/p/sub
 mount -t cgroup2 x /tmp/u; echo max > /tmp/u/memory.max; mkdir -p /tmp/u/sub/deep
 echo 0 > /tmp/u/sub/deep/cgroup.procs' 2> /dev/null
-python3 -c 'x = b"x" * (256 << 20)'; true''', '--profile', 'nested', '--memory', '64M'), 'killed', 'memory')
+python3 -c 'x = b"x" * (256 << 20)'; true''', '--profile', 'nested', '--memory', '64M',
+            cut=True), 'killed', 'memory')
 
 
 @attack()
 def freezes_itself(b):
     """Who froze himself still meets his end."""
     ends_as(b.limited('''unshare -UrmC sh -c 'mount -t cgroup2 x /tmp && echo 1 > /tmp/cgroup.freeze; sleep 60'
-sleep 60''', '--profile', 'nested', '--wall', '500ms', '--cpu-time', '10s'), 'timed_out', 'wall')
+sleep 60''', '--profile', 'nested', '--wall', '500ms', '--cpu-time', '10s', cut=True), 'timed_out', 'wall')

@@ -1,14 +1,20 @@
 """The place in which one attack is judged: a worktree, a secret outside of it, and ways to run
 something behind walls, behind weaker ones, or behind none."""
+import contextlib
+import glob
 import json
 import os
+import re
 import secrets
+import select
 import shutil
 import subprocess
 import tempfile
 
 USER = 54321  # nobody's uid
 SECONDS = 25
+WITHOUT = 'without'  # weakened: the sandbox without the options that the attack's run gives
+END = 'ATTACKED'  # an attack's last word: without it, it was broken rather than contained
 
 
 class Skip(Exception):
@@ -17,6 +23,10 @@ class Skip(Exception):
 
 class Escape(Exception):
     """What the attack reached."""
+
+
+class Broken(Exception):
+    """The attack itself failed, so that it shows nothing."""
 
 
 class Delegated:
@@ -64,9 +74,21 @@ class Delegated:
 class Result:
     def __init__(self, done, report):
         self.status = done.returncode
-        self.out = done.stdout.decode(errors='replace')
+        out = done.stdout.decode(errors='replace')
+        self.ended = END in out
+        self.out = out.replace(END + '\n', '')
         self.err = done.stderr.decode(errors='replace')
         self.report = report
+
+    def check(self, scripted, cut, may_refuse):
+        """Raises for an attack that didn't take place to its end, unless it was to be `cut`."""
+        if self.report.get('verdict') == 'errored':
+            if not may_refuse:
+                raise Broken(f"it never ran: {self.report.get('reason')}")
+        elif scripted and not cut and not self.ended:
+            raise Broken(f'it ended early, status {self.status}: {self.err[-300:]}')
+        elif re.search(r': not found$', self.err, re.M):
+            raise Broken(f'a tool is missing: {self.err[-300:]}')
 
     @property
     def all(self):
@@ -117,35 +139,56 @@ class Bench:
     def command(self, argv, options):
         if self.weak == 'plain':
             return argv
-        extra = [*(self.weak or []), *(['--launcher'] if self.launcher else [])]
+        if self.weak == WITHOUT:
+            options = []
+        weaker = self.weak if isinstance(self.weak, list) else []
+        extra = [*weaker, *(['--launcher'] if self.launcher else [])]
         self.report_file = os.path.join(self.outside, 'report')
         return [self.program, '--report', self.report_file, '--wall', '20s', *extra, *options,
                 '--', *argv]
 
-    def run(self, argv, *options, env=None, pass_fds=(), tree=None, seconds=SECONDS,
-            enter=None, may_refuse=False):
-        """Runs `argv` in the worktree behind the walls of this bench: an attack that was refused
-        to start has been kept from nothing."""
+    def run(self, argv, *options, env=None, tree=None, enter=None, scripted=False, cut=False,
+            may_refuse=False, **more):
+        """Runs `argv` in the worktree behind the walls of this bench; a script (a string) must come
+        to its end unless its limits are to `cut` it."""
         if isinstance(argv, str):
-            argv = ['sh', '-c', argv]
-        done = subprocess.run(self.command(argv, options), cwd=tree or self.tree, timeout=seconds,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, env={**os.environ, **(env or {})},
-                              pass_fds=pass_fds, **self.as_user(enter))
+            argv, scripted = ['sh', '-c', f'{argv}\necho {END}'], True
+        more = {'stdin': subprocess.DEVNULL, **self.as_user(enter), **more}
+        done = subprocess.run(self.command(argv, options), cwd=tree or self.tree, timeout=SECONDS,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env={**os.environ, **(env or {})}, **more)
         result = Result(done, self.read_report())
-        if result.report.get('verdict') == 'errored' and not may_refuse:
-            raise Escape(f"nothing, it never ran: {result.report.get('reason')}")
+        result.check(scripted, cut, may_refuse)
         return result
 
-    def start(self, argv, *options, **more):
+    def start(self, argv, *options, enter=None):
         if isinstance(argv, str):
             argv = ['sh', '-c', argv]
         return subprocess.Popen(self.command(argv, options), cwd=self.tree,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, **self.as_user(), **more)
+                                stderr=subprocess.PIPE, **self.as_user(enter))
 
-    def python(self, code, *options, **more):
-        return self.run(['python3', '-c', PRELUDE + code], *options, **more)
+    def python(self, code, *options, prefix=(), **more):
+        return self.run([*prefix, 'python3', '-c', f'{PRELUDE}{code}\nprint("{END}")'], *options,
+                        scripted=True, **more)
+
+    @contextlib.contextmanager
+    def held(self, code, *options, enter=None):
+        """Runs code in Python that stays at its end, to be looked at: the pids of its processes."""
+        marker = 'held-' + secrets.token_hex(8)
+        stay = f'\nprint("{END}", flush=True)\nimport time; time.sleep(20)'
+        job = self.start(['python3', '-c', PRELUDE + code + stay, marker], *options, enter=enter)
+        try:
+            if not select.select([job.stdout], [], [], SECONDS)[0] or \
+                    END not in os.read(job.stdout.fileno(), 4096).decode(errors='replace'):
+                job.terminate()
+                raise Broken('it ended early: ' + job.communicate()[1].decode()[-300:])
+            yield pids_of(marker)
+        finally:
+            for pid in pids_of(marker) if self.weak == 'plain' else []:
+                os.kill(pid, 9)
+            job.terminate()
+            job.communicate(timeout=SECONDS)
 
     def read_report(self):
         try:
@@ -154,17 +197,37 @@ class Bench:
         except (AttributeError, OSError, ValueError):
             return {}
 
-    def limited(self, argv, *options):
-        """The same with limits that need control groups: a user gets his own for it."""
+    @contextlib.contextmanager
+    def groups(self):
+        """What enters control groups in which limits can be held: a user gets his own for it."""
         if self.who != 'user' or os.geteuid() != 0:
-            return self.run(argv, *options)
+            yield None
+            return
         groups = Delegated()
         try:
-            return self.run(argv, *options, enter=groups.enter)
+            yield groups.enter
         except OSError as cause:
             raise Skip(f'control groups can not be delegated here: {cause}') from cause
         finally:
             groups.remove()
+
+    def limited(self, argv, *options, **more):
+        with self.groups() as enter:
+            return self.run(argv, *options, enter=enter, **more)
+
+
+def pids_of(marker):
+    """The processes of Python whose last argument it is."""
+    found = []
+    for path in glob.glob('/proc/[0-9]*/cmdline'):
+        try:
+            with open(path, 'rb') as f:
+                line = f.read()
+        except OSError:
+            continue
+        if line.startswith(b'python3\0') and line.endswith(marker.encode() + b'\0'):
+            found.append(int(path.split('/')[2]))
+    return found
 
 
 # What attacks written in Python share: raw system calls with their errno.
