@@ -394,12 +394,21 @@ static uint64_t used(const char *path)
 				     : (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize;
 }
 
+static bool takes_no_file(const char *path)
+{
+	struct statfs fs;
+
+	return statfs(path, &fs) == 0 && fs.f_files && !fs.f_ffree;
+}
+
 static void measure_disk(const struct plan *plan, struct message *m)
 {
 	uint64_t now = used("/tmp") + (plan->bounded ? used(SANDBOX_WORKTREE) : 0);
 
 	if (now > m->disk)
 		m->disk = now;
+	m->no_inodes = m->no_inodes || takes_no_file("/tmp") ||
+		       (plan->bounded && takes_no_file(SANDBOX_WORKTREE));
 }
 
 /* The launcher holds the mounts a little longer than the job lives: what is much is given back now.
@@ -426,7 +435,7 @@ static void release_memory(const struct plan *plan)
 static void reap_until(const struct plan *plan, pid_t program, struct message *m)
 {
 	const struct timespec look = {.tv_sec = DISK_LOOK_S};
-	bool watch = plan->spec->limits.disk != 0;
+	bool watch = plan->spec->limits.disk || plan->spec->limits.inodes;
 	sigset_t child;
 
 	(void)sigemptyset(&child);

@@ -136,6 +136,17 @@ static bool judge_disk(const struct sandbox_limits *limits, struct sandbox_outco
 	return true;
 }
 
+static bool judge_inodes(const struct ending *e, const struct sandbox_limits *limits,
+			 struct sandbox_outcome *out, const char *how)
+{
+	if (!limits->inodes || !e->no_inodes)
+		return false;
+	killed(out, "inodes");
+	say(out, "up against the limit of %llu inodes: no more files could be made, the program %s",
+	    (unsigned long long)limits->inodes, how);
+	return true;
+}
+
 static void judge_status(const struct ending *e, const struct sandbox_limits *limits,
 			 struct sandbox_outcome *out)
 {
@@ -154,7 +165,8 @@ static void judge_status(const struct ending *e, const struct sandbox_limits *li
 			       sigdescr_np(out->signal) ? sigdescr_np(out->signal) : "unknown");
 	}
 	if (out->verdict == SANDBOX_FAILED &&
-	    (judge_tasks(e, limits, out, how) || judge_disk(limits, out, how)))
+	    (judge_tasks(e, limits, out, how) || judge_disk(limits, out, how) ||
+	     judge_inodes(e, limits, out, how)))
 		return;
 	say(out, "%s %s", e->command ? e->command : "the program", how);
 }

@@ -21,6 +21,7 @@ struct ending {
 	bool has_status; /* the job's first process told how the program ended */
 	int status;      /* as wait(2) tells it */
 	struct cgroup_counts counts;
+	bool no_inodes;         /* were left where the job may write */
 	struct message failure; /* WORD_FAILED: the program never ran */
 	const char *command;    /* borrowed */
 	const char *victim;     /* of the memory limit; NULL: not known */

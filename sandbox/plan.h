@@ -28,6 +28,7 @@ struct message {
 	char detail[160]; /* the thing that it failed on */
 	int status;       /* as wait(2) tells it */
 	uint64_t disk;    /* bytes: the most that was seen in use where the disk limit holds */
+	bool no_inodes;   /* were seen to be left there */
 	struct rusage usage;
 };
 

@@ -178,7 +178,7 @@ struct sandbox_outcome {
 	int exit_code;     /* -1 unless it exited */
 	int signal;        /* that ended it, 0 when none */
 	const char *limit; /* static: "memory", "tasks", "cpu_time", "wall", "idle", "output",
-			      "disk"; NULL */
+			      "disk", "inodes"; NULL */
 	/* True when the walls could not be set up, or broke: another box may do better. False for
 	 * what the spec itself got wrong (no such command). */
 	bool infrastructure;

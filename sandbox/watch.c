@@ -243,6 +243,7 @@ static void read_control(struct sandbox *s)
 		s->ending.has_status = m.status != -1;
 		s->ending.status = m.status;
 		s->usage.disk_peak = m.disk;
+		s->ending.no_inodes = m.no_inodes;
 		cgroup_drain(s->cg);
 	} else if (n == sizeof(m) && m.word == WORD_REAPED) {
 		s->reaped = m.usage;

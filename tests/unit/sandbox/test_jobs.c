@@ -216,6 +216,33 @@ static void a_full_disk_is_told(void **state)
 	assert_int_equal(rmdir(path), 0);
 }
 
+static void too_many_files_are_told(void **state)
+{
+	static const char *const places[] = {"/tmp", "."};
+	char path[] = "/dev/shm/cupel-test-XXXXXX", script[128];
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	assert_int_equal(mount("test", path, "tmpfs", 0, "size=1m,nr_inodes=30"), 0);
+	assert_int_equal(chown(path, TEST_UID, TEST_UID), 0);
+	for (size_t i = 0; i < 2; i++) {
+		(void)snprintf(script, sizeof(script),
+			       "for i in $(seq 100); do : > %s/$i || exit 3; done", places[i]);
+		job_run((struct sandbox_spec){.worktree = path, .limits = {.inodes = 30}}, script,
+			&job);
+		assert_verdict(&job, SANDBOX_KILLED);
+		assert_string_equal(job.outcome.limit, "inodes");
+		assert_non_null(strstr(job.outcome.reason, "limit of 30 inodes"));
+	}
+	assert_int_equal(umount(path), 0);
+	assert_int_equal(mount("test", path, "tmpfs", 0, "size=1m,nr_inodes=30"), 0);
+	assert_int_equal(chown(path, TEST_UID, TEST_UID), 0);
+	job_run((struct sandbox_spec){.worktree = path, .limits = {.inodes = 30}}, "exit 3", &job);
+	assert_verdict(&job, SANDBOX_FAILED);
+	assert_int_equal(umount(path), 0);
+	assert_int_equal(rmdir(path), 0);
+}
+
 static void what_a_user_cannot_hold_is_refused(void **state)
 {
 	(void)state;
@@ -663,6 +690,7 @@ int main(void)
 		cmocka_unit_test(a_private_disk_is_limited),
 		cmocka_unit_test(a_worktree_with_room_for_more_than_the_limit_is_refused),
 		cmocka_unit_test(a_full_disk_is_told),
+		cmocka_unit_test(too_many_files_are_told),
 		cmocka_unit_test(what_a_user_cannot_hold_is_refused),
 		cmocka_unit_test(the_root_is_made_from_nothing),
 		cmocka_unit_test(nothing_of_the_host_can_be_written),
