@@ -56,10 +56,18 @@ static void print_line(void *context, bool ok, const char *what, const char *rem
 		(void)printf("         %s\n", remedy);
 }
 
-static void print_attack(void *context, bool contained, const char *attack, const char *detail)
+static void print_attack(void *context, enum prove_finding finding, const char *attack,
+			 const char *detail)
 {
+	static const char *const told[] = {
+		[PROVE_CONTAINED] = "contained",
+		[PROVE_ESCAPED] = "NOT CONTAINED",
+		[PROVE_REFUSED] = "refused to start",
+		[PROVE_UNTRIED] = "could not be tried",
+	};
+
 	(void)context;
-	(void)printf("%-13s %-52s %s\n", contained ? "contained" : "NOT CONTAINED", attack, detail);
+	(void)printf("%-18s %-48s %s\n", told[finding], attack, detail);
 	(void)fflush(stdout);
 }
 
@@ -238,7 +246,7 @@ int main(int argc, char **argv)
 		status = sandbox_check(print_line, NULL) ? 1 : 0;
 		break;
 	case OPTIONS_PROVE:
-		status = prove(print_attack, NULL) ? 1 : 0;
+		status = prove(print_attack, NULL);
 		break;
 	case OPTIONS_RESIDENT:
 		status = resident_main(RESIDENT_SOCKET);

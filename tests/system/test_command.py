@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -180,6 +181,50 @@ class Roots(CommandTest):
         (root / "etc/passwd").unlink()
         done = self.type("--root", root, "--", "sh", "-c", "echo /etc/*")
         self.assertEqual((done.returncode, done.stdout), (0, "/etc/other\n"), done.stderr)
+
+
+class Proof(CommandTest):
+    """--prove says contained of what was tried and didn't come through, and of nothing else."""
+
+    def prove(self, prepare="true"):
+        """After `prepare` in a mount namespace of its own; the findings by attack."""
+        script = f'{prepare} && TMPDIR={self.tree} exec "$0" --prove'
+        done = subprocess.run([*(["unshare", "-m"] if prepare != "true" else []), "sh", "-c", script, BIN / "cupel-sandbox"],
+                              timeout=SECONDS * 2, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        self.assertEqual(done.stderr, "")
+        self.assertEqual(list(self.tree.iterdir()), [])
+        return done.returncode, {line[19:68].strip(): (line[:19].strip(), line[68:]) for line in done.stdout.splitlines()}
+
+    def test_all_is_contained_or_refused(self):
+        status, findings = self.prove()
+        self.assertEqual(status, 0, findings)
+        self.assertLessEqual({finding for finding, _ in findings.values()}, {"contained", "refused to start"})
+        self.assertEqual(findings["kills its supervisor"][0], "contained")
+
+    @unittest.skipIf(os.geteuid() != 0, "needs root")
+    def test_without_its_tool_an_attack_shows_nothing(self):
+        status, findings = self.prove("mount --bind /dev/null /usr/bin/mknod")
+        self.assertEqual(findings.pop("makes a device"), ("could not be tried", "there is no mknod here"))
+        self.assertEqual(status, 125)
+        self.assertNotIn("could not be tried", {finding for finding, _ in findings.values()})
+
+    @unittest.skipIf(os.geteuid() != 0, "needs root")
+    def test_a_failed_preparation_is_no_escape(self):
+        self.addCleanup(Path("/run/cupel-prove-test").unlink, missing_ok=True)
+        places = f"{self.tree} /var/tmp /tmp /dev/shm"
+        status, findings = self.prove(f'cp "$0" /run/cupel-prove-test && for d in {places}; do mount -t tmpfs -o ro none $d; done && '
+                                      'exec /run/cupel-prove-test --prove')
+        self.assertEqual(status, 125)
+        self.assertEqual(list(findings.values()), [("could not be tried", "targets in /tmp: Read-only file system")])
+
+    def test_an_interrupted_one_leaves_nothing(self):
+        child = subprocess.Popen([BIN / "cupel-sandbox", "--prove"], env={**os.environ, "TMPDIR": str(self.tree)}, stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE)
+        child.stdout.readline()
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=SECONDS)
+        self.assertEqual(child.returncode, -signal.SIGINT)
+        self.assertEqual(list(self.tree.iterdir()), [])
 
 
 class Reports(CommandTest):
