@@ -194,7 +194,7 @@ static int write_on_a_full_disk(struct lab *lab)
 	struct answer back = {0};
 	owned_fd spool = -1, dir = -1, fill = -1;
 
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("none", lab->path, "tmpfs", 0, "size=4m") < 0)
 		return 77;
 	spool = open(lab->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
