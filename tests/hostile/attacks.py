@@ -1,11 +1,14 @@
 """The attacks, by class. Each is a function of a Bench that raises Escape when it got through."""
+import concurrent.futures
 import contextlib
+import ctypes
 import fcntl
 import glob
 import hashlib
 import os
 import pty
 import re
+import resource
 import socket
 import struct
 import subprocess
@@ -17,8 +20,11 @@ from bench import Broken, Escape, Skip, USER, WITHOUT, none_reached, not_shown
 CASES = []
 
 
-def attack(weak=None, weak_user=None, who=None):
-    """`weak`: how it is shown to be able to succeed, 'plain' or options; `who`: only for them."""
+def attack(weak=None, weak_user=None, who=None, never=None):
+    """`weak`: how it is shown to be able to succeed, 'plain', WITHOUT or options ([]: it looks at
+    b.weak), or why it `never` is; `who`: only for them."""
+    assert (weak is None) != (never is None)
+
     def add(function):
         function.name = function.__name__.replace('_', '-')
         function.weak, function.weak_user, function.who = weak, weak_user, who
@@ -125,7 +131,7 @@ for fd in range(3, 64):
         os.close(fd)
 
 
-@attack()
+@attack(weak='plain', weak_user='root')
 def overwrites_the_launcher(b):
     def digest():
         with open(b.program, 'rb') as f:
@@ -140,10 +146,10 @@ for pid in ("1", "self/../1", str(os.getppid())):
         raise Escape('the launcher is changed')
 
 
-@attack()
+@attack(weak='plain', weak_user='root')
 def opens_what_the_first_process_holds(b):
     none_reached(b.run('for d in fd root cwd map_files ns task/1/fd; do '
-                       'ls /proc/1/$d/ 2>/dev/null | grep -q . && echo REACHED /proc/1/$d; done; true'))
+                       'ls /proc/1/$d/ 2>/dev/null | grep -q . && echo REACHED /proc/1/$d; done'))
 
 
 @attack(weak='plain')
@@ -152,10 +158,11 @@ def reads_the_environment_of_others(b):
                        env={'TOKEN': b.secret}))
 
 
-@attack()
+@attack(weak='plain', weak_user='root')
 def reads_the_caller_s_memory_and_arguments(b):
-    r = b.run("tr '\\0' ' ' < /proc/1/cmdline; head -c 1 /proc/1/mem && echo REACHED memory; "
-              "head -c 1 /proc/1/maps | grep -q . && echo REACHED maps; true")
+    r = b.run("""for p in 1 $PPID; do tr '\\0' ' ' < /proc/$p/cmdline
+head -c 1 /proc/$p/mem && echo REACHED memory
+head -c 1 /proc/$p/maps | grep -q . && echo REACHED maps; done""")
     none_reached(r)
     if '--report' in r.out:
         raise Escape("the caller's command line")
@@ -172,10 +179,12 @@ def changes_the_system(b):
         raise Escape(hit[0])
 
 
-@attack()
+@attack(weak=[])
 def writes_a_bind_that_is_read_only(b):
-    b.run(f'echo x > /opt/o/new; rm -f /opt/o/secret; chmod 777 /opt/o/secret; true',
-          '--bind', b.outside + ':/opt/o')
+    """Weakened: one that is writable."""
+    mode = '' if b.weak is None else ':rw'
+    b.run('echo x > /opt/o/new; rm -f /opt/o/secret; chmod 777 /opt/o/secret',
+          '--bind', b.outside + ':/opt/o' + mode)
     if os.path.exists(b.outside + '/new') or not os.path.exists(b.secret_file):
         raise Escape('a read-only bind')
 
@@ -192,13 +201,20 @@ def turns_the_source_of_a_bind(b):
                                        may_refuse=True))
 
 
-@attack()
+@attack(weak=[])
 def turns_the_target_of_a_bind(b):
-    """A link in the worktree stands where a bind shall be."""
-    os.symlink('/etc', b.tree + '/deps')
-    r = b.run('ls /etc/x; echo ran', '--bind', b.outside + ':/build/deps/x', may_refuse=True)
-    if 'secret' in r.out or 'ran' in r.out:
-        raise Escape('a place outside the worktree')
+    """A link in the worktree stands where a bind shall be, or changes places with a directory.
+    Weakened: what would be seen of it in another place is looked for in the right one."""
+    os.symlink('/usr/share', b.tree + '/deps')
+    os.makedirs(b.tree + '/place/doc')
+    wrong = '/usr/share/doc' if b.weak is None else '/build/deps/doc'
+
+    def launch():
+        return b.run(f'cat {wrong}/secret', '--bind', b.outside + ':/build/deps/doc',
+                     may_refuse=True)
+    not_shown(b, launch())
+    with exchanging(b.tree + '/place', b.tree + '/deps'):
+        while_turning(b, launch)
 
 
 @attack(weak='plain')
@@ -227,7 +243,7 @@ def runs_a_setuid_program(b):
         raise Escape('root by a setuid program')
 
 
-@attack(who='root')
+@attack(who='root', weak='plain')
 def leaves_a_setuid_root_file(b):
     b.python('''
 import shutil
@@ -255,45 +271,57 @@ def opens_a_planted_device(b):
     none_reached(b.run('head -c 1 zero >/dev/null 2>&1 && echo REACHED device; true'))
 
 
-@attack()
+@attack(weak='plain', weak_user='root')
 def makes_a_device(b):
     none_reached(b.python('''
-attack("device", lambda: os.mknod("/tmp/m", 0o60666, os.makedev(254, 0)) or 1)
-attack("device", lambda: os.mknod("m", 0o20666, os.makedev(1, 1)) or 1)
+attack("device", lambda: os.mknod("m", 0o60666, os.makedev(254, 0)) or 1)
+attack("device", lambda: os.mknod("n", 0o20666, os.makedev(1, 1)) or 1)
 for d in ("mem", "kmsg", "vda", "sda", "loop-control", "fuse", "kvm", "net/tun"):
     attack("/dev/" + d, lambda: os.open("/dev/" + d, os.O_RDONLY))
 '''))
+    if os.listdir(b.tree):
+        raise Escape('a device in the worktree')
 
 
 # --- the kernel's doors -----------------------------------------------------------------------
 
 
-@attack()
+@attack(never='it would turn those of this host')
 def turns_the_kernel_s_knobs(b):
     knobs = ['sys/kernel/core_pattern', 'sys/kernel/modprobe', 'sys/vm/drop_caches',
-             'sys/kernel/hostname', 'sysrq-trigger', 'sys/fs/binfmt_misc/register', 'irq/default_smp_affinity']
+             'sys/kernel/hostname', 'sysrq-trigger', 'sys/fs/binfmt_misc/register',
+             'irq/default_smp_affinity']
     with open('/proc/sys/kernel/core_pattern') as f:
         before = f.read()
     none_reached(b.run('for k in ' + ' '.join(knobs) +
-                       '; do (echo 1 > /proc/$k) 2>/dev/null && echo REACHED $k; done; true'))
+                       '; do (echo 1 > /proc/$k) 2>/dev/null && echo REACHED $k; done'))
     with open('/proc/sys/kernel/core_pattern') as f:
         if f.read() != before:
             raise Escape('core_pattern')
 
 
-@attack()
+@attack(weak='plain', weak_user='root')
 def reads_the_kernel_s_secrets(b):
-    none_reached(b.run('for k in kcore keys kmsg timer_list sysrq-trigger; do '
-                       'head -c 1 /proc/$k 2>/dev/null | grep -q . && echo REACHED $k; done; true'))
+    files = 'kcore keys timer_list' + (' kmsg sysrq-trigger' if b.weak is None else '')
+    none_reached(b.run(f'for k in {files}; do '
+                       'head -c 1 /proc/$k 2>/dev/null | grep -q . && echo REACHED $k; done'))
 
 
 @attack(weak='plain', weak_user='root')
 def mounts(b):
-    none_reached(b.python('''
-attack("mount", lambda: 1 if libc.mount(b"x", b"/tmp", b"tmpfs", 0, None) == 0 else None)
-''' if b.weak != 'plain' else '''
-attack("mount", lambda: call(272, 0x20000) == 0)
-'''))
+    """What is written below a mount doesn't arrive in the directory that it covers."""
+    place = b.tree + '/m'
+    try:
+        b.python('''
+os.mkdir("m")
+libc.mount(b"x", b"m", b"tmpfs", 0, None)
+open("m/x", "w").close()
+''')
+        if os.path.ismount(place) or not os.path.exists(place + '/x'):
+            raise Escape('a mount in the worktree')
+    finally:
+        if os.path.ismount(place):
+            subprocess.run(['umount', place], check=True)
 
 
 @attack(weak=['--profile', 'nested'])
@@ -303,14 +331,18 @@ attack("unshare", lambda: call(272, 0x10000000) == 0)
 '''))
 
 
-@attack()
+@attack(weak=['--profile', 'nested'])
 def makes_namespaces_by_other_calls(b):
     none_reached(b.python('''
+def fork_by(*args):
+    pid = call(*args)
+    if pid == 0: os._exit(0)
+    return pid
 for flag in (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000):
-    attack("clone %x" % flag, lambda: call(56, flag | 17, 0, 0, 0, 0))
-    attack("clone with high bits", lambda: call(56, (1 << 40) | flag | 17, 0, 0, 0, 0))
+    attack("clone %x" % flag, lambda: fork_by(56, flag | 17, 0, 0, 0, 0))
+    attack("clone with high bits", lambda: fork_by(56, (1 << 40) | flag | 17, 0, 0, 0, 0))
 buffer = ctypes.create_string_buffer(88); buffer[3] = 0x10
-attack("clone3", lambda: call(435, buffer, 88))
+attack("clone3", lambda: fork_by(435, buffer, 88))
 for ns in ("user", "mnt", "net", "pid"):
     attack("setns", lambda: call(308, os.open(f"/proc/1/ns/{ns}", os.O_RDONLY), 0))
 '''))
@@ -326,13 +358,25 @@ attack("open_tree_attr", lambda: call(467, -100, b"/", 1, 0, 0))
 '''))
 
 
-@attack()
+@attack(weak=['--profile', 'nested'])
 def remounts_and_pivots(b):
+    """Weakened: as root of namespaces of its own."""
     none_reached(b.python('''
 attack("remount", lambda: libc.mount(None, b"/", None, 0x20 | 0x1000, None) == 0)
 attack("umount", lambda: libc.umount2(b"/proc/sys", 2) == 0)
 attack("pivot_root", lambda: call(155, b".", b".") == 0)
 attack("chroot", lambda: call(161, b"/tmp") == 0)
+''', prefix=('unshare', '-Urm') if b.weak else ()))
+
+
+@attack(weak='plain')
+def enters_by_the_x32_door(b):
+    if ctypes.CDLL(None).syscall(0x40000000 | 39) < 0:
+        if b.weak:
+            raise Skip('this kernel has no such door')
+    none_reached(b.python('''
+for number in (39, 272, 101, 165):
+    attack("x32 call %d" % number, lambda: call(0x40000000 | number, 0, 0, 0, 0))
 '''))
 
 
@@ -447,17 +491,17 @@ def makes_data_executable_by_personality(b):
     none_reached(b.python('attack("personality", lambda: call(135, 0x0400000))'))
 
 
-@attack()
+@attack(weak='plain', weak_user='root')
 def regains_privileges(b):
     none_reached(b.python('''
 attack("setuid", lambda: os.setuid(0) or 1)
 attack("setgid", lambda: os.setgid(0) or 1)
 attack("setgroups", lambda: os.setgroups([0]) or 1)
-attack("keepcaps", lambda: 1 if libc.prctl(8, 1, 0, 0, 0) == 0 else None)
-attack("ambient", lambda: 1 if libc.prctl(47, 2, 21, 0, 0) == 0 else None)
-attack("chown", lambda: os.chown("/tmp", 0, 0) or 1)
+attack("keepcaps", lambda: libc.prctl(8, 1, 0, 0, 0) == 0)
+attack("ambient", lambda: libc.prctl(47, 2, 21, 0, 0) == 0)
+attack("chown", lambda: os.chown(".", 0, 0) or 1)
 attack("nice", lambda: os.nice(-5))
-attack("oom_score_adj", lambda: open("/proc/self/oom_score_adj", "w").write("-900") and None)
+attack("oom_score_adj", lambda: os.write(os.open("/proc/self/oom_score_adj", os.O_WRONLY), b"-900"))
 for line in open("/proc/self/status"):
     if line.startswith("Cap") and int(line.split()[1], 16): print("REACHED", line)
 '''))
@@ -480,9 +524,15 @@ for which, limit in ((7, 65), (4, 1)):
             raise Escape(f'{hard} {name}')
 
 
-@attack()
+@attack(weak='plain')
 def dumps_core(b):
-    b.run('ulimit -c unlimited; sh -c "kill -SEGV \\$\\$"; true')
+    if b.weak:
+        with open('/proc/sys/kernel/core_pattern') as f:
+            if f.read()[0] in '|/':
+                raise Skip('this host keeps core files elsewhere')
+        if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
+            raise Skip('this test may not make core files')
+    b.run('ulimit -c unlimited; sh -c "kill -SEGV \\$\\$"')
     if any('core' in name for name in os.listdir(b.tree)):
         raise Escape('a core file')
 
@@ -505,39 +555,43 @@ def kills_its_neighbour(b):
         if not wait_until(lambda: processes(marker.replace(' ', '\0'))):
             raise Broken('the neighbour did not start')
         pid = processes(marker.replace(' ', '\0'))[0].split('/')[2]
-        everybody = '' if b.weak == 'plain' else 'kill -9 -1; kill -9 1; setsid -w sh -c "kill -9 0"'
+        everybody = '' if b.weak else 'kill -9 -1; kill -9 1; setsid -w sh -c "kill -9 0"'
         b.run(f'kill -9 {pid}\n{everybody}')
-        if not wait_until(lambda: processes(marker.replace(' ', '\0')), 0.1):
+        if wait_until(lambda: not processes(marker.replace(' ', '\0')), 2 if b.weak else 0):
             raise Escape("the neighbour's process")
     finally:
         neighbour.terminate()
         neighbour.communicate()
 
 
-@attack()
+@attack(never="without walls the first process is this host's, its parent this test")
 def kills_its_supervisor(b):
     r = b.python('''
 import signal
 for pid in (os.getppid(), 1):
     for s in (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP, signal.SIGSEGV):
         attack("signal", lambda: os.kill(pid, s))
-print("still here")
 ''')
-    if 'still here' not in r.out or r.status != 0:
+    if r.status != 0 or r.report['verdict'] != 'passed':
         raise Escape('the supervisor')
 
 
 @attack(weak='plain')
-def traces_the_first_process(b):
-    none_reached(b.python('''
-pid = 1 if os.getppid() in (0, 1) else os.getppid()
-child = os.fork()
-if child == 0:
-    import signal; signal.pause()
-target = child if %r else pid
-attack("ptrace", lambda: call(101, 16, target, 0, 0) == 0)
-os.kill(child, 9)
-''' % (b.weak == 'plain')))
+def traces_others(b):
+    """Its first process, its parent and one outside, which without walls is the only one."""
+    victim = subprocess.Popen(['sleep', '60'], **b.as_user())
+    others = [] if b.weak else [1, 'os.getppid()']
+    try:
+        with b.held(f'''
+for pid in [{', '.join(map(str, [victim.pid, *others]))}]: call(101, 16, pid, 0, 0)
+''') as pids:
+            for path in glob.glob('/proc/[0-9]*/status'):
+                with contextlib.suppress(OSError), open(path) as f:
+                    if int(re.search(r'^TracerPid:\s+(\d+)', f.read(), re.M)[1]) in pids:
+                        raise Escape('a process that it traces, ' + path)
+    finally:
+        victim.kill()
+        victim.wait()
 
 
 @attack(weak='plain')
@@ -553,17 +607,47 @@ def survives(b):
         raise Escape('a process after the verdict')
 
 
-@attack()
+@attack(weak='plain')
+def survives_as_a_subreaper_s_child(b):
+    marker = f'79.{int(b.secret[:8], 16)}'
+    b.python(f'''
+import signal
+libc.prctl(36, 1, 0, 0, 0)
+if os.fork() == 0:
+    if os.fork() == 0:
+        os.setsid()
+        libc.prctl(1, 0, 0, 0, 0)
+        for fd in range(3): os.close(fd)
+        for s in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT): signal.signal(s, signal.SIG_IGN)
+        os.mkdir("started")
+        os.execvp("sleep", ["sleep", "{marker}"])
+    os._exit(0)
+os.wait()
+while not os.path.exists("started"): pass
+''')
+    alive = processes(marker)
+    for path in alive:
+        os.kill(int(path.split('/')[2]), 9)
+    if alive:
+        raise Escape('a process after the verdict')
+
+
+@attack(weak='plain')
 def outlives_its_caller(b):
-    marker = f'sleep 78.{int(b.secret[:8], 16)}'
-    caller = b.start(f'trap "" TERM; setsid {marker} & {marker}')
+    marker = f'sleep 78.{int(b.secret[:8], 16)}'.replace(' ', '\0')
+    command = marker.replace('\0', ' ')
+    caller = b.start(f'trap "" TERM; setsid {command} & {command}; true')
     try:
-        if not wait_until(lambda: len(processes(marker.replace(' ', '\0'))) >= 2):
-            raise Skip('it did not start')
+        if not wait_until(lambda: len(processes(marker)) >= 2):
+            raise Broken('it did not start')
     finally:
         caller.kill()
-        caller.communicate()
-    if not wait_until(lambda: not processes(marker.replace(' ', '\0'))):
+        caller.wait()
+    gone = wait_until(lambda: not processes(marker), 0.3 if b.weak else 10)
+    for path in processes(marker):
+        os.kill(int(path.split('/')[2]), 9)
+    caller.communicate()
+    if not gone:
         raise Escape("a process after its caller's death")
 
 
@@ -613,6 +697,24 @@ for d in ("/tmp", "/var/tmp", "/dev/shm", os.path.expanduser("~")):
                 os.unlink(f'{d}/{name}')
 
 
+@attack(weak='plain')
+def talks_by_keyrings(b):
+    channel(b, f'''
+call(248, b"user", b"{b.secret[:8]}", b"{b.secret}", 32, -4)''', f'''
+key = call(250, 10, -4, b"user", b"{b.secret[:8]}", 0)
+text = ctypes.create_string_buffer(33)
+if key > 0: call(250, 11, key, text, 32); print(text.value.decode()); call(250, 9, key, -4)''')
+
+
+def was_reached(listener):
+    listener.settimeout(0)
+    try:
+        listener.accept()[0].close()
+        return True
+    except BlockingIOError:
+        return False
+
+
 # --- the network ------------------------------------------------------------------------------
 
 
@@ -626,8 +728,29 @@ def listening(family, address):
 @attack(weak=['--network', 'host'])
 def reaches_a_listener_on_loopback(b):
     with listening(socket.AF_INET, ('127.0.0.1', 0)) as s:
-        none_reached(b.python(f'''
-attack("loopback", lambda: socket.create_connection(("127.0.0.1", {s.getsockname()[1]}), 2) and 1)'''))
+        b.python(f'attack("", lambda: socket.create_connection({s.getsockname()}, 2))')
+        if was_reached(s):
+            raise Escape('a listener on the loopback')
+
+
+def in_own_network(function):
+    """Runs it in a network namespace in which the metadata service's address is at hand."""
+    if os.geteuid() != 0:
+        raise Skip('a network of its own needs root')
+
+    def inside():
+        if ctypes.CDLL(None).unshare(0x40000000):
+            raise Skip('no network namespaces')
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            fcntl.ioctl(s, 0x8914, struct.pack('16sh14x', b'lo', 1))
+            fcntl.ioctl(s, 0x8916, struct.pack('16sHH4s8x', b'lo:1', socket.AF_INET, 0,
+                                               socket.inet_aton(METADATA)))
+        function()
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        thread.submit(inside).result()
+
+
+METADATA = '169.254.169.254'
 
 
 LANDLOCK_WITH_SCOPES = 6
@@ -653,23 +776,28 @@ s = socket.socket(socket.AF_UNIX)
 attack("abstract socket", lambda: s.connect({name!r}) or 1)''', *options))
 
 
-@attack()
+@attack(weak=['--network', 'host'])
 def reaches_the_metadata_service(b):
-    none_reached(b.python('''
-for address in ("169.254.169.254", "10.0.0.1", "192.168.0.1", "8.8.8.8"):
-    attack(address, lambda: socket.create_connection((address, 80), 1) and 1)
+    def inside():
+        with listening(socket.AF_INET, (METADATA, 80)) as s:
+            none_reached(b.python(f'''
+attack("", lambda: socket.create_connection(("{METADATA}", 80), 1) and None)
 attack("route", lambda: len(open("/proc/net/route").readlines()) > 1)
 '''))
+            if was_reached(s):
+                raise Escape('the metadata service')
+    in_own_network(inside)
 
 
-@attack()
+@attack(weak='plain', weak_user='root')
 def spoofs_with_raw_sockets(b):
-    none_reached(b.python('''
+    """In a network of its own, since without walls it takes the loopback down."""
+    in_own_network(lambda: none_reached(b.python('''
 attack("raw", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1))
 import fcntl, struct
 s = socket.socket()
 attack("interface", lambda: fcntl.ioctl(s, 0x8914, struct.pack("16sh", b"lo", 0)) and 1)
-'''))
+''')))
 
 
 # --- resources --------------------------------------------------------------------------------
@@ -680,7 +808,7 @@ def ends_as(result, verdict, limit):
         raise Escape(f"verdict {result.report.get('verdict')}, limit {result.report.get('limit')}")
 
 
-@attack()
+@attack(never='endless')
 def bombs_with_forks(b):
     r = b.python('''
 def bomb():
@@ -693,49 +821,71 @@ bomb()''', '--tasks', '40', '--wall', '1s', cut=True)
         raise Escape(f"{r.report['usage']['tasks_peak']} tasks")
 
 
-@attack()
+@attack(weak=WITHOUT)
+def forks_more_than_it_may(b):
+    with b.groups() as enter, b.held('''
+import signal
+try:
+    for i in range(40):
+        if os.fork() == 0: signal.pause()
+except OSError: pass
+''', '--tasks', '20', enter=enter) as pids:
+        if len(pids) > 20:
+            raise Escape(f'{len(pids)} processes')
+
+
+@attack(weak=WITHOUT)
 def eats_memory(b):
-    ends_as(b.limited(['python3', '-c', 'x = b"x" * (256 << 20)'], '--memory', '64M'), 'killed', 'memory')
+    ends_as(b.limited(['python3', '-c', 'x = b"x" * (96 << 20)'], '--memory', '64M'),
+            'killed', 'memory')
 
 
-@attack()
+@attack(weak=WITHOUT)
 def eats_memory_by_files(b):
-    r = b.limited('for d in /tmp /var/tmp /dev/shm $HOME; do head -c 300M /dev/zero > $d/x; done; '
-                  'du -sm /tmp /dev/shm | tail -1', '--memory', '64M', cut=True)
+    r = b.limited('for d in /tmp /var/tmp /dev/shm $HOME; do head -c 30M /dev/zero > $d/x; done',
+                  '--memory', '64M', cut=True)
     if r.report['usage']['memory_peak'] > 70 << 20:
         raise Escape('more memory than its limit')
 
 
-@attack()
+@attack(weak=WITHOUT)
 def floods_its_private_disk(b):
-    r = b.run('head -c 100M /dev/zero > /tmp/x; for i in $(seq 5000); do true > /dev/shm/$i || break; done; '
-              'find /tmp /dev/shm -type f -printf "%s\\n" | awk \'{s+=$1;n++} END {print s+0, n}\'', '--bare', '--disk', '4M', '--inodes', '1000')
-    size, count = map(int, r.out.split()[-2:])
-    if size > 4 << 20 or count > 1000:
-        raise Escape(f'{size} bytes, {count} files')
+    with b.held('''
+for i in range(1500):
+    try: open(f"/dev/shm/{i}", "w").close()
+    except OSError: break
+for d in ("/tmp", "/var/tmp", "/dev/shm", os.path.expanduser("~")):
+    try: open(d + "/x", "wb", 0).write(bytes(6 << 20))
+    except OSError: pass
+''', '--bare', '--disk', '4M', '--inodes', '1000') as pids:
+        sizes = [os.lstat(os.path.join(folder, name)).st_size
+                 for place in ('tmp', 'var/tmp', 'dev/shm', 'home/job')
+                 for folder, _, names in os.walk(f'/proc/{pids[0]}/root/{place}') for name in names]
+        if sum(sizes) > 4 << 20 or len(sizes) > 1000:
+            raise Escape(f'{sum(sizes)} bytes, {len(sizes)} files')
 
 
-@attack()
+@attack(weak=WITHOUT)
 def floods_its_descriptors(b):
-    r = b.python('''
-n = 0
+    with b.held('''
 try:
-    while True: os.open("/dev/null", os.O_RDONLY); n += 1
+    for i in range(200): os.open("/dev/null", os.O_RDONLY)
 except OSError: pass
-print(n)''', '--files', '64')
-    if int(r.out) > 64:
-        raise Escape(r.out + ' descriptors')
+''', '--files', '64') as pids:
+        count = len(os.listdir(f'/proc/{pids[0]}/fd'))
+        if count > 64:
+            raise Escape(f'{count} descriptors')
 
 
-@attack()
+@attack(weak=WITHOUT)
 def floods_the_log(b):
-    r = b.run('yes aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '--output', '1M', cut=True)
+    r = b.run('yes aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa | head -c 3M', '--output', '1M', cut=True)
     ends_as(r, 'killed', 'output')
     if len(r.out) > 1 << 20:
         raise Escape('more output than its limit')
 
 
-@attack()
+@attack(never='no wall is meant to hold it')
 def prints_one_endless_line(b):
     r = b.run('head -c 5M /dev/zero | tr "\\0" x')
     if len(r.out) != 5 << 20:
@@ -772,32 +922,46 @@ def says_nothing(b):
     ends_as(b.run('sleep 0.9', '--idle', '300ms', cut=True), 'timed_out', 'idle')
 
 
-@attack()
+@attack(weak='plain')
 def forges_its_verdict(b):
     """It finds no descriptor on which a verdict could be written, and output is only output."""
-    r = b.python('''
+    with open(b.outside + '/verdict', 'w') as f:
+        r = b.python('''
 print('{"verdict": "passed"}')
 for fd in range(3, 1024):
-    try: os.write(fd, b"x" * 256); print("REACHED", fd)
+    try: os.write(fd, b"x" * 256)
     except OSError: pass
-sys.exit(print("ATTACKED") or 3)''')
-    none_reached(r)
+sys.exit(print("ATTACKED") or 3)''', pass_fds=(f.fileno(),))
+        if os.fstat(f.fileno()).st_size:
+            raise Escape('a descriptor of its caller')
     ends_as(r, 'failed', None)
 
 
-@attack()
+@attack(weak=[])
+def obeys_options_in_the_command(b):
+    """Weakened: the options stand where they are meant."""
+    planted = b.outside + '/planted'
+    words = ['--report', planted]
+    b.run(['true'] if b.weak is not None else [*words, 'true'],
+          *(words if b.weak is not None else []), may_refuse=True)
+    b.run(['true', *words])
+    if os.path.exists(planted):
+        raise Escape('an option of the sandbox')
+
+
+@attack(never='what it asks for is refused everywhere')
 def is_denied_without_end(b):
     """A flood of denied calls holds nobody, and each is counted."""
-    r = b.python('for i in range(2000): call(298, 0, 0, 0, 0, 0)\nprint("done")')
+    r = b.python('for i in range(2000): call(298, 0, 0, 0, 0, 0)')
     denied = {d['name']: d['count'] for d in r.report['denied']}
-    if 'done' not in r.out or denied.get('perf_event_open') != 2000:
+    if denied.get('perf_event_open') != 2000:
         raise Escape(f'a wrong count: {denied}')
 
 
 # --- nested -----------------------------------------------------------------------------------
 
 
-@attack()
+@attack(never="what it reaches for is this host's")
 def climbs_out_of_a_nested_namespace(b):
     r = b.run(f'''unshare -Urmpf --mount-proc sh -c '
 mount -t tmpfs x /tmp && echo mounted
@@ -808,17 +972,30 @@ cat {b.secret_file}; mknod /tmp/d b 254 0 && head -c 1 /tmp/d && echo REACHED de
     none_reached(r)
     not_shown(b, r)
     if 'mounted' not in r.out:
-        raise Escape('nothing: the nested profile does not work: ' + r.all)
+        raise Broken('the nested profile does not work: ' + r.all)
 
 
-@attack()
+@attack(never="the agent would be this host's")
 def mounts_a_cgroup_to_become_a_release_agent(b):
-    none_reached(b.run('''unshare -UrmC sh -c 'mkdir /tmp/c; mount -t cgroup -o memory x /tmp/c && \
-echo /tmp/x > /tmp/c/release_agent && echo REACHED release_agent; mount -t cgroup2 x /tmp/c && \
-echo max > /tmp/c/memory.max && echo REACHED its limit; true' ''', '--profile', 'nested'))
+    def agents():
+        found = {}
+        for path in glob.glob('/sys/fs/cgroup/*/release_agent'):
+            with open(path) as f:
+                found[path] = f.read()
+        return found
+    before = agents()
+    none_reached(b.limited('''for new in -UrmC -Urm; do unshare $new sh -c 'cd /tmp; mkdir -p c d
+mount -t cgroup -o memory x c && {
+    echo /tmp/x > c/release_agent && echo REACHED release_agent
+    echo -1 > c/memory.memsw.limit_in_bytes; echo -1 > c/memory.limit_in_bytes && echo REACHED limit
+    mkdir c/sub; }
+mount -t cgroup2 x d && { echo max > d/memory.max && echo REACHED limit; mkdir d/sub; }'
+done''', '--profile', 'nested', '--memory', '64M'))
+    if agents() != before:
+        raise Escape('a release agent')
 
 
-@attack()
+@attack(weak=WITHOUT)
 def lifts_its_own_limits(b):
     """A user's groups are his own, and so the job's: no namespace inside may reach them, and what it
     makes there doesn't stay (or the groups could not be removed behind it)."""
@@ -828,12 +1005,13 @@ echo -1 > /tmp/m/memory.limit_in_bytes; mkdir -p /tmp/m/sub
 mount -t cgroup -o pids x /tmp/p; echo max > /tmp/p/pids.max; mkdir -p /tmp/p/sub
 mount -t cgroup2 x /tmp/u; echo max > /tmp/u/memory.max; mkdir -p /tmp/u/sub/deep
 echo 0 > /tmp/u/sub/deep/cgroup.procs' 2> /dev/null
-python3 -c 'x = b"x" * (256 << 20)'; true''', '--profile', 'nested', '--memory', '64M',
+python3 -c 'x = b"x" * (96 << 20)'; true''', '--profile', 'nested', '--memory', '64M',
             cut=True), 'killed', 'memory')
 
 
-@attack()
+@attack(weak=WITHOUT)
 def freezes_itself(b):
     """Who froze himself still meets his end."""
-    ends_as(b.limited('''unshare -UrmC sh -c 'mount -t cgroup2 x /tmp && echo 1 > /tmp/cgroup.freeze; sleep 60'
-sleep 60''', '--profile', 'nested', '--wall', '500ms', '--cpu-time', '10s', cut=True), 'timed_out', 'wall')
+    ends_as(b.limited('''unshare -UrmC sh -c 'mount -t cgroup2 x /tmp && echo 1 > /tmp/cgroup.freeze'
+sleep 0.9''', '--profile', 'nested', '--wall', '500ms', '--cpu-time', '10s', cut=True),
+            'timed_out', 'wall')

@@ -250,8 +250,8 @@ def attack(what, function):
 def none_reached(result):
     """Raises for the first thing that an attack says it reached."""
     for line in result.out.splitlines():
-        if line.startswith('REACHED'):
-            raise Escape(line[8:])
+        if 'REACHED' in line:
+            raise Escape(line.partition('REACHED ')[2])
 
 
 def not_shown(bench, result):
