@@ -83,8 +83,11 @@ class Result:
     def check(self, scripted, cut, may_refuse):
         """Raises for an attack that didn't take place to its end, unless it was to be `cut`."""
         if self.report.get('verdict') == 'errored':
+            reason = self.report.get('reason')
+            if os.geteuid() != 0 and "can't be held here" in reason:
+                raise Skip(reason)
             if not may_refuse:
-                raise Broken(f"it never ran: {self.report.get('reason')}")
+                raise Broken(f'it never ran: {reason}')
         elif scripted and not cut and not self.ended:
             raise Broken(f'it ended early, status {self.status}: {self.err[-300:]}')
         elif re.search(r': not found$', self.err, re.M):
