@@ -117,8 +117,11 @@ static int make_usable(struct source *s, const struct ids *ids, const struct sta
 	if (ids->privileged)
 		return detach_as_root(s, ids, st, what, err);
 	if (s->writable && s->directory && faccessat(s->fd, "", W_OK | X_OK, AT_EMPTY_PATH) < 0)
-		return error_say(err, errno, "%s is not writable for this user (uid %u)", what,
-				 geteuid());
+		return error_say(err, errno,
+				 "%s (%.200s) is not writable for this user (uid %u): %s; make it "
+				 "his, or choose a directory of his",
+				 what, s->path ? s->path : "out of sight", geteuid(),
+				 strerror(errno));
 	return 0;
 }
 

@@ -272,6 +272,8 @@ static void nothing_of_the_host_can_be_written(void **state)
 		"for f in /x /usr/x /etc/x /etc/passwd /bin/sh /proc/sys/kernel/core_pattern "
 		"/proc/sysrq-trigger /dev/x /run/x /root/x; do echo x >> $f && echo WROTE $f; done; true",
 		&job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_says(&job, "/proc/sys/kernel/core_pattern"); /* refused by name */
 	assert_null(strstr(job.output, "WROTE"));
 }
 
@@ -304,8 +306,10 @@ static void the_first_process_tells_nothing_about_the_caller(void **state)
 	(void)state;
 	job_run((struct sandbox_spec){0},
 		"tr -d '\\0' < /proc/1/cmdline; for f in exe fd maps environ mem root; do "
-		"ls /proc/1/$f/ 2>/dev/null && echo LEAK $f; head -c 1 /proc/1/$f 2>/dev/null && echo LEAK $f; done; true",
+		"ls /proc/1/$f/ 2>/dev/null && echo LEAK $f; head -c 1 /proc/1/$f 2>/dev/null && echo LEAK $f; done; echo tried",
 		&job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_says(&job, "tried");
 	assert_null(strstr(job.output, "LEAK"));
 	assert_null(strstr(job.output, "test_jobs"));
 }
@@ -539,6 +543,19 @@ static void a_worktree_that_is_a_link_is_refused(void **state)
 	assert_int_equal(unlink("/dev/shm/cupel-test-link"), 0);
 }
 
+static void a_worktree_of_somebody_else_is_named(void **state)
+{
+	char path[] = "/dev/shm/cupel-test-XXXXXX";
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	job_run_as_user((struct sandbox_spec){.worktree = path}, "echo ran", &job);
+	assert_int_equal(rmdir(path), 0);
+	assert_verdict(&job, SANDBOX_ERRORED);
+	assert_non_null(strstr(job.outcome.reason, path));
+	assert_non_null(strstr(job.outcome.reason, "make it his"));
+}
+
 /* No other box would do better. */
 static void what_is_not_there_is_the_specs_own_fault(void **state)
 {
@@ -709,6 +726,7 @@ int main(void)
 		cmocka_unit_test(roots_worktree_gets_no_setuid_files),
 		cmocka_unit_test(the_host_itself_is_no_worktree),
 		cmocka_unit_test(a_worktree_that_is_a_link_is_refused),
+		cmocka_unit_test(a_worktree_of_somebody_else_is_named),
 		cmocka_unit_test(what_is_not_there_is_the_specs_own_fault),
 		cmocka_unit_test(binds_show_and_hide),
 		cmocka_unit_test(a_frozen_job_stands_still_and_goes_on),
