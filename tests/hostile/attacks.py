@@ -74,12 +74,12 @@ while libc.renameat2(-100, one, -100, other, 2) == 0: pass'''])
 def while_turning(b, launch):
     """Launches until some were refused and some have run: each looks at what it was given."""
     ran = refused = 0
-    for _ in range(40):
+    for _ in range(30):
         r = launch()
         not_shown(b, r)
         refused += r.report.get('verdict') == 'errored'
         ran += r.report.get('verdict') == 'passed' or r.ended
-        if ran >= 5 and refused >= 3:
+        if ran >= 4 and refused >= 2:
             break
     if ran == 0:
         raise Broken('no run met a directory')
@@ -815,7 +815,7 @@ def bomb():
     while True:
         try: os.fork()
         except OSError: pass
-bomb()''', '--tasks', '40', '--wall', '1s', cut=True)
+bomb()''', '--tasks', '40', '--wall', '500ms', cut=True)
     ends_as(r, 'timed_out', 'wall')
     if b.who == 'root' and r.report['usage']['tasks_peak'] > 40:
         raise Escape(f"{r.report['usage']['tasks_peak']} tasks")
@@ -897,13 +897,13 @@ def eats_processor_time(b):
     ends_as(b.limited(['python3', '-c', '''
 import os, time
 os.fork()
-while time.process_time() < 0.6: pass
-os.wait()'''], '--cpu-time', '500ms'), 'killed', 'cpu_time')
+while time.process_time() < 0.3: pass
+os.wait()'''], '--cpu-time', '200ms'), 'killed', 'cpu_time')
 
 
 @attack(weak=WITHOUT)
 def stops_itself(b):
-    ends_as(b.run('(sleep 0.9; kill -CONT $$) & kill -STOP $$', '--wall', '300ms', cut=True),
+    ends_as(b.run('(sleep 0.6; kill -CONT $$) & kill -STOP $$', '--wall', '200ms', cut=True),
             'timed_out', 'wall')
 
 
@@ -914,12 +914,12 @@ import signal, time
 for s in set(range(1, 65)) - {signal.SIGCHLD}:
     try: signal.signal(s, signal.SIG_IGN)
     except (OSError, ValueError): pass
-time.sleep(0.9)''', '--wall', '400ms', cut=True), 'timed_out', 'wall')
+time.sleep(0.7)''', '--wall', '300ms', cut=True), 'timed_out', 'wall')
 
 
 @attack(weak=WITHOUT)
 def says_nothing(b):
-    ends_as(b.run('sleep 0.9', '--idle', '300ms', cut=True), 'timed_out', 'idle')
+    ends_as(b.run('sleep 0.6', '--idle', '200ms', cut=True), 'timed_out', 'idle')
 
 
 @attack(weak='plain')
@@ -1013,5 +1013,5 @@ python3 -c 'x = b"x" * (96 << 20)'; true''', '--profile', 'nested', '--memory', 
 def freezes_itself(b):
     """Who froze himself still meets his end."""
     ends_as(b.limited('''unshare -UrmC sh -c 'mount -t cgroup2 x /tmp && echo 1 > /tmp/cgroup.freeze'
-sleep 0.9''', '--profile', 'nested', '--wall', '500ms', '--cpu-time', '10s', cut=True),
+sleep 0.7''', '--profile', 'nested', '--wall', '300ms', '--cpu-time', '10s', cut=True),
             'timed_out', 'wall')
