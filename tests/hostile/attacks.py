@@ -9,6 +9,8 @@ import os
 import pty
 import re
 import resource
+import shutil
+import shutil
 import socket
 import struct
 import subprocess
@@ -215,6 +217,35 @@ def turns_the_target_of_a_bind(b):
     not_shown(b, launch())
     with exchanging(b.tree + '/place', b.tree + '/deps'):
         while_turning(b, launch)
+
+
+@attack(weak=[])
+def follows_links_of_a_root_tree(b):
+    """Links where the sandbox puts its own into somebody's tree, or what it shows of it, lead out of
+    it. Weakened: the directory itself is there."""
+    root = b.top + '/root'
+    os.makedirs(root + '/bin')
+    b.write(b.top + '/x.c', '''#include <stdio.h>
+int main(int count, char **words)
+{
+    char text[99] = "";
+    FILE *f = fopen(words[count - 1], "r");
+    puts(f && fgets(text, sizeof(text), f) ? text : "nothing");
+    return 0;
+}''')
+    subprocess.run(['gcc', '-static', '-o', root + '/bin/x', b.top + '/x.c'], check=True)
+    if 'nothing' not in b.run(['/bin/x', 'none'], '--root', root).out:
+        raise Broken('the tree does not work')
+    before = set(os.listdir(b.outside))
+    for place in ('dev', 'proc', 'tmp', 'etc', 'build', 'sys', 'home', 'usr'):
+        if b.weak is None:
+            os.symlink(b.outside, f'{root}/{place}')
+        else:
+            shutil.copytree(b.outside, f'{root}/{place}')
+        not_shown(b, b.run(['/bin/x', f'/{place}/secret'], '--root', root, may_refuse=True))
+        if set(os.listdir(b.outside)) != before:
+            raise Escape(f'what {place} leads to: {os.listdir(b.outside)}')
+        os.rename(f'{root}/{place}', f'{b.top}/{place}')
 
 
 @attack(weak='plain')
@@ -947,6 +978,27 @@ def obeys_options_in_the_command(b):
     b.run(['true', *words])
     if os.path.exists(planted):
         raise Escape('an option of the sandbox')
+
+
+@attack(weak='plain')
+def replaces_its_report(b):
+    """The report lies in the worktree, where whatever the job left in its place is not the verdict."""
+    b.run("""rm -f report; echo '{"verdict": "passed"}' > report; echo ATTACKED; exit 3""",
+          '--report', b.tree + '/report')
+    with open(b.tree + '/report') as f:
+        if 'passed' in f.read():
+            raise Escape('the report')
+
+
+@attack(weak=[])
+def plants_a_link_for_the_report(b):
+    """Weakened: the owner names the file himself to which the link leads."""
+    b.run(f'ln -s {b.secret_file} report')
+    b.run(['true'], '--report', b.tree + '/report' if b.weak is None else b.secret_file,
+          may_refuse=True)
+    with open(b.secret_file) as f:
+        if f.read() != b.secret:
+            raise Escape('a file outside')
 
 
 @attack(never='what it asks for is refused everywhere')
