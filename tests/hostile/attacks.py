@@ -206,9 +206,12 @@ def turns_the_source_of_a_bind(b):
 @attack(weak=[])
 def turns_the_target_of_a_bind(b):
     """A link in the worktree stands where a bind shall be, or changes places with a directory.
-    Weakened: what would be seen of it in another place is looked for in the right one."""
-    os.symlink('/usr/share', b.tree + '/deps')
+    Weakened: a directory stands there, and the bind is looked for in it."""
     os.makedirs(b.tree + '/place/doc')
+    if b.weak is None:
+        os.symlink('/usr/share', b.tree + '/deps')
+    else:
+        os.makedirs(b.tree + '/deps/doc')
     wrong = '/usr/share/doc' if b.weak is None else '/build/deps/doc'
 
     def launch():
