@@ -192,8 +192,7 @@ static int hostname(struct plan *plan)
 
 static int cgroup_namespace(struct plan *plan)
 {
-	return plan->cgroup_namespace && unshare(CLONE_NEWCGROUP) < 0 ? plan_fail(plan, "cgroup")
-								      : 0;
+	return unshare(CLONE_NEWCGROUP) < 0 ? plan_fail(plan, "cgroup") : 0;
 }
 
 static int limit(struct plan *plan, int resource, rlim_t value, const char *name)
@@ -290,6 +289,8 @@ static const struct {
 	{STEP_PROC, root_proc, ALL},
 	{STEP_PROC_MASK, root_proc_mask, ALL},
 	{STEP_NETWORK, network, ALL},
+	{STEP_HOSTNAME, hostname, ALL},
+	{STEP_CGROUP_NAMESPACE, cgroup_namespace, ALL},
 	{STEP_RULES, landlock_prepare, READY},
 	{STEP_ORDER, await_order, READY},
 	{STEP_SIZE, root_size, READY},
@@ -298,8 +299,6 @@ static const struct {
 	{STEP_PIVOT, root_pivot, BUILDING},
 	{STEP_READONLY, root_readonly, BUILDING},
 	{STEP_RULES, landlock_prepare, BUILDING},
-	{STEP_HOSTNAME, hostname, ALL},
-	{STEP_CGROUP_NAMESPACE, cgroup_namespace, ALL},
 	{STEP_LIMITS, limits, ALL},
 	{STEP_TITLE, hide_title, ALL},
 };
@@ -377,6 +376,7 @@ static pid_t start_payload(struct plan *plan, size_t next)
 	pid_t pid = vfork();
 
 	if (pid == 0) { /* never returns, and writes only what this process reads afterwards */
+		(void)setsid();
 		if (run_steps(plan, next, STEPS) == 0) /* NOLINT(clang-analyzer-unix.Vfork) */
 			payload_main(plan);            /* NOLINT(clang-analyzer-unix.Vfork) */
 		_exit(1);

@@ -296,7 +296,6 @@ int launch(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *
 	rc = make_ends(plan, &l, err);
 
 	*failure = (struct message){0};
-	plan->cgroup_namespace = true;
 	if (rc == 0)
 		rc = launcher ? launch_there(plan, launcher, &l, err)
 			      : launch_here(plan, cg, &l, err);

@@ -20,7 +20,6 @@ static int stdio(struct plan *plan)
 
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)setsid();
 	for (int i = 0; i < 3; i++)
 		if (dup2(from[i], i) < 0)
 			return plan_fail(plan, "dup2");

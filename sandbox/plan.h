@@ -64,8 +64,7 @@ struct plan {
 	const struct filter *filter;            /* borrowed, lives as long as the process */
 	char *title;                            /* the process's arguments as others see them */
 	size_t title_length;
-	bool network_ready;    /* born into one with lo up */
-	bool cgroup_namespace; /* make it after the cgroups were entered */
+	bool network_ready; /* born into one with lo up */
 
 	bool templated;           /* `root` is a copy of the template, with all that it holds */
 	int landlock;             /* the child's ruleset, -1: none */
