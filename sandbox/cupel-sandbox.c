@@ -33,9 +33,21 @@ static void open_missing(void)
 		(void)close(fd);
 }
 
+/* Names come from repositories and jobs: none of their bytes shall be the terminal's to obey. */
+static void tell(const char *verdict, const char *text)
+{
+	(void)fprintf(stderr, "cupel-sandbox: %s%s", verdict, *verdict ? ": " : "");
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		(void)fprintf(stderr, c >= 0x20 && c < 0x7f ? "%c" : "\\x%02x", c);
+	}
+	(void)fputc('\n', stderr);
+}
+
 static int complain(const char *text)
 {
-	(void)fprintf(stderr, "cupel-sandbox: %s\n", text);
+	tell("", text);
 	return STATUS_USAGE;
 }
 
@@ -80,6 +92,7 @@ static int open_signals(void)
 	(void)sigaddset(&wanted, SIGINT);
 	(void)sigaddset(&wanted, SIGTERM);
 	(void)sigaddset(&wanted, SIGHUP);
+	(void)sigaddset(&wanted, SIGQUIT);
 	(void)sigprocmask(SIG_BLOCK, &wanted, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGXFSZ, SIG_IGN);
@@ -157,10 +170,9 @@ static void explain(const struct sandbox_outcome *outcome)
 	bool own_failure = outcome->exit_code >= 0 && !outcome->limit;
 
 	if (outcome->verdict == SANDBOX_ERRORED)
-		(void)fprintf(stderr, "cupel-sandbox: %s\n", outcome->reason);
+		tell("", outcome->reason);
 	else if (outcome->verdict != SANDBOX_PASSED && !own_failure)
-		(void)fprintf(stderr, "cupel-sandbox: %s: %s\n",
-			      outcome_verdict_name(outcome->verdict), outcome->reason);
+		tell(outcome_verdict_name(outcome->verdict), outcome->reason);
 }
 
 /* A directory full of the owner's keys is nobody's worktree, though a login begins there. */

@@ -272,6 +272,15 @@ class Reports(CommandTest):
         self.assert_refused("--report", "/dev/stdout", "--", "true", says="symbolic link")
         self.assertTrue(Path("/dev/stdout").is_symlink())
 
+    def test_a_name_writes_nothing_of_its_own_into_terminal_and_report(self):
+        name = './\x1b[2J\n"forged": "yes",\x07\udcff'
+        done = subprocess.run([BIN / "cupel-sandbox", "--report", "report", "--", name], cwd=self.tree, timeout=SECONDS,
+                              stdin=subprocess.DEVNULL, capture_output=True)
+        self.assertEqual(done.returncode, 127)
+        self.assertRegex(done.stderr, rb"\A[\x20-\x7e]+\n\Z")
+        self.assertNotIn("forged", self.report())
+        self.assertIn("not found", self.report()["reason"])
+
     def test_it_tells_why_nothing_was_started(self):
         self.type("--report", "report", "--memory", "64M", "--", "./none")
         self.assertEqual(self.report()["verdict"], "errored")
