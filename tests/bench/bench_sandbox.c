@@ -1,4 +1,5 @@
-/* bench_sandbox - what a launch costs, against bubblewrap in the same run, turn by turn.
+/* bench_sandbox - what a launch costs, against bubblewrap in the same run, turn by turn, and
+ * against minijail where it is installed.
  *
  * Sandbox launches carry limits, filter and outcome; bubblewrap's have its namespaces and nothing
  * else. The program is a static one of one system call, in a worktree. Medians of wall time, from
@@ -30,6 +31,7 @@
 #define ID_BASE     0x70000000u
 
 static char worktree[] = "/dev/shm/cupel-bench-XXXXXX";
+static char empty_root[] = "/dev/shm/cupel-bench-XXXXXX"; /* minijail wants one */
 static struct sandbox_launcher *launcher;
 
 static void die(const char *what)
@@ -61,6 +63,32 @@ static void copy_tiny(void)
 	(void)chmod(worktree, 0755);
 	if (geteuid() == 0 && chown(worktree, ID_BASE + SANDBOX_UID, ID_BASE + SANDBOX_UID) < 0)
 		die("the worktree can't be given away");
+}
+
+static const char *const places[] = {"usr", "proc", "dev", "tmp", "build"};
+
+static void make_empty_root(void)
+{
+	char path[PATH_MAX];
+
+	if (!mkdtemp(empty_root))
+		die("no place for a root");
+	(void)chmod(empty_root, 0755);
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", empty_root, places[i]);
+		(void)mkdir(path, 0755);
+	}
+}
+
+static void remove_empty_root(void)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", empty_root, places[i]);
+		(void)rmdir(path);
+	}
+	(void)rmdir(empty_root);
 }
 
 static void remove_tiny(void)
@@ -165,6 +193,28 @@ static int64_t launch_bwrap(void)
 	return spawn(argv);
 }
 
+/* With the walls that it has for a user namespace; no devices, and one id. */
+static int64_t launch_minijail(void)
+{
+	char bind[PATH_MAX];
+	const char *const argv[] = {"minijail0", "-T",
+				    "static",    "-n",
+				    "-U",        "-m",
+				    "-M",        "-v",
+				    "-l",        "-p",
+				    "-e",        "-N",
+				    "--uts",     "-t",
+				    "-P",        empty_root,
+				    "-b",        "/usr,/usr,1",
+				    "-b",        bind,
+				    "-k",        "proc,/proc,proc,0xe",
+				    "--",        "/build/tiny",
+				    NULL};
+
+	(void)snprintf(bind, sizeof(bind), "%s,/build,1", worktree);
+	return spawn(argv);
+}
+
 static int64_t launch_exec(void)
 {
 	char path[PATH_MAX];
@@ -211,34 +261,45 @@ static int64_t timed(int64_t (*launch)(void), int idle_ms)
 	return launch();
 }
 
-static void print(const char *name, double value, const char *unit, double bwrap)
+struct rival {
+	const char *name;
+	int64_t (*launch)(void);
+};
+
+static const struct rival bwrap = {"bwrap", launch_bwrap};
+static const struct rival minijail = {"minijail", launch_minijail}; /* not packaged by Debian */
+
+static void print(const char *name, double value, const char *unit, const struct rival *rival,
+		  double other)
 {
-	if (bwrap > 0)
-		(void)printf("bench %s %.2f %s (against bwrap %.2f: ratio %.2f)\n", name, value,
-			     unit, bwrap, value / bwrap);
+	if (other > 0)
+		(void)printf("bench %s %.2f %s (against %s %.2f: ratio %.2f)\n", name, value, unit,
+			     rival->name, other, value / other);
 	else
-		(void)printf("bench %s %.2f %s (against bwrap: not here)\n", name, value, unit);
+		(void)printf("bench %s %.2f %s (against %s: not here)\n", name, value, unit,
+			     rival->name);
 	(void)fflush(stdout);
 }
 
 /* Medians in ms, of both in turn: what else the box does meets them alike. */
-static void compare_medians(int64_t (*launch)(void), const char *name, int count, int idle_ms)
+static void compare_medians(int64_t (*launch)(void), const struct rival *rival, const char *name,
+			    int count, int idle_ms)
 {
 	int64_t *own = calloc((size_t)count, sizeof(*own));
-	int64_t *bwrap = calloc((size_t)count, sizeof(*bwrap));
+	int64_t *other = calloc((size_t)count, sizeof(*other));
 	bool can = true;
 
 	for (int i = 0; i < 5; i++) {
 		(void)launch();
-		can = can && launch_bwrap() >= 0;
+		can = can && rival->launch() >= 0;
 	}
-	for (int i = 0; own && bwrap && i < count; i++) {
+	for (int i = 0; own && other && i < count; i++) {
 		own[i] = timed(launch, idle_ms);
-		bwrap[i] = can ? timed(launch_bwrap, idle_ms) : 0;
+		other[i] = can ? timed(rival->launch, idle_ms) : 0;
 	}
-	print(name, middle(own, count), "ms", can ? middle(bwrap, count) : -1);
+	print(name, middle(own, count), "ms", rival, can ? middle(other, count) : -1);
 	free(own);
-	free(bwrap);
+	free(other);
 }
 
 struct way {
@@ -302,7 +363,7 @@ static void print_rates(const struct way *way)
 
 	for (int workers = 1; workers <= WORKERS; workers += WORKERS - 1) {
 		(void)snprintf(name, sizeof(name), "%s-%d-at-once-sustained", way->name, workers);
-		print(name, rate(launch_own, way, workers, 300), "/s",
+		print(name, rate(launch_own, way, workers, 300), "/s", &bwrap,
 		      rate(launch_bwrap, &plain, workers, 60));
 	}
 }
@@ -314,9 +375,9 @@ static void measure(const struct way *way)
 
 	use(way);
 	(void)snprintf(name, sizeof(name), "%s-hot", way->name);
-	compare_medians(launch_own, name, 200, pause);
+	compare_medians(launch_own, &bwrap, name, 200, pause);
 	(void)snprintf(name, sizeof(name), "%s-cold", way->name);
-	compare_medians(launch_own, name, 50, IDLE_MS);
+	compare_medians(launch_own, &bwrap, name, 50, IDLE_MS);
 	sandbox_launcher_free(launcher);
 	launcher = NULL;
 	print_rates(way);
@@ -343,7 +404,7 @@ static void with_mounts(void)
 		(void)mount(path, point, NULL, MS_BIND, NULL);
 	}
 	use(&ways[1]);
-	compare_medians(launch_own, "launch-500-mounts", 60, 0);
+	compare_medians(launch_own, &bwrap, "launch-500-mounts", 60, 0);
 	(void)umount2(path, MNT_DETACH);
 	(void)rmdir(path);
 }
@@ -356,8 +417,17 @@ static void with_memory(void)
 		return;
 	memset(memory, 1, CALLER_SIZE);
 	use(&ways[1]);
-	compare_medians(launch_own, "launch-256m-caller", 60, 0);
+	compare_medians(launch_own, &bwrap, "launch-256m-caller", 60, 0);
 	free(memory);
+}
+
+static void beside_minijail(void)
+{
+	make_empty_root();
+	use(&ways[1]);
+	compare_medians(launch_own, &minijail, "launch-hot-beside-minijail", 200, 0);
+	compare_medians(launch_own, &minijail, "launch-cold-beside-minijail", 50, IDLE_MS);
+	remove_empty_root();
 }
 
 int main(void)
@@ -365,11 +435,12 @@ int main(void)
 	copy_tiny();
 	(void)atexit(remove_tiny);
 	sandbox_prepare();
-	compare_medians(launch_exec, "exec-hot", 200, 0);
+	compare_medians(launch_exec, &bwrap, "exec-hot", 200, 0);
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
 		measure(&ways[i]);
 	with_memory();
 	with_mounts();
+	beside_minijail();
 	sandbox_launcher_free(launcher);
 	return 0;
 }
