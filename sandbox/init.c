@@ -369,18 +369,23 @@ static size_t birthday(const struct plan *plan)
 	return at;
 }
 
+/* In the program's process: writes only what the first one reads afterwards. */
+static _Noreturn void become_program(struct plan *plan, size_t next)
+{
+	(void)setsid();
+	if (run_steps(plan, next, STEPS) == 0)
+		payload_main(plan);
+	_exit(1);
+}
+
 /* It shares this one's memory until it executes the program, and this one stands still meanwhile:
  * what it failed on can be read from the plan. */
 static pid_t start_payload(struct plan *plan, size_t next)
 {
 	pid_t pid = vfork();
 
-	if (pid == 0) { /* never returns, and writes only what this process reads afterwards */
-		(void)setsid();
-		if (run_steps(plan, next, STEPS) == 0) /* NOLINT(clang-analyzer-unix.Vfork) */
-			payload_main(plan);            /* NOLINT(clang-analyzer-unix.Vfork) */
-		_exit(1);
-	}
+	if (pid == 0)
+		become_program(plan, next); /* NOLINT(clang-analyzer-unix.Vfork) */
 	if (pid < 0)
 		(void)failed(plan, STEP_FORK, errno);
 	return pid;
