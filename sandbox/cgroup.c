@@ -352,14 +352,6 @@ bool cgroup_is_open_to_its_user(void)
 	return false;
 }
 
-int cgroup_prepare(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
-{
-	int rc = cgroup_hold(cg, limits, cg->made, err);
-
-	cg->made = cg->made || rc == 0;
-	return rc;
-}
-
 int cgroup_new(const struct plan *plan, struct cgroup **out, struct error *err)
 {
 	owned(cgroup) *cg = NULL;

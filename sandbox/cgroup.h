@@ -16,9 +16,9 @@ struct plan;
  * had. `tasks` may stay unheld: ask cgroup_holds(). The plan isn't needed afterwards. */
 int cgroup_new(const struct plan *plan, struct cgroup **out, struct error *err);
 
-/* The two halves of it: groups of the kinds that such limits need, and the limits, which make them
- * a job's; others may be set instead until it runs. Not for limits of io, whose disks the plan
- * names. */
+/* The two halves of it: groups of the kinds that such limits need, and the limits; until a job runs
+ * there others may be set instead, also where some were refused. Groups made with a limit of io are
+ * that plan's alone, which names the disks. */
 int cgroup_make(const struct plan *plan, struct cgroup **out, struct error *err);
 int cgroup_prepare(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err);
 

@@ -45,7 +45,8 @@ struct cgroup {
 	int oom;
 	unsigned holds;
 	struct disks disks; /* none: started without a limit of io */
-	bool made;          /* the job may run: no further group comes */
+	bool limited;       /* limits may be set that the next ones don't have */
+	bool runs;          /* no further group comes */
 	bool drained;       /* of its limits of io */
 	int failed;         /* errno of a group that could not be made */
 };
@@ -58,10 +59,6 @@ unsigned cgroup_wanted(const struct sandbox_limits *limits);
 
 /* SANDBOX_CAN_* of a group with these controllers. */
 unsigned cgroup_can_of(unsigned controllers, bool v2);
-
-/* `change`: what is 0 now may have been set before. */
-int cgroup_hold(struct cgroup *cg, const struct sandbox_limits *limits, bool change,
-		struct error *err);
 
 /* Read-back of a limit in bytes, which the kernel rounds down to pages. */
 int group_same_bytes(uint64_t wanted, uint64_t got);

@@ -100,7 +100,7 @@ static int refuse(const struct cgroup *cg, const char *name, unsigned can, struc
 {
 	char remedy[400];
 
-	if (cg->made && (cgroup_can() & can))
+	if (cg->runs && (cgroup_can() & can))
 		return error_say(err, EOPNOTSUPP,
 				 "the limit of %s can't be set any more: the job has no control "
 				 "group for it; start it with such a limit",
@@ -121,15 +121,15 @@ static int told(int rc, const char *name, struct error *err)
 	return rc < 0 ? error_set(err, -rc, "set the limit of %s", name) : 0;
 }
 
-static int hold_one(struct cgroup *cg, const struct limit *limit, bool change, struct error *err)
+static int hold_one(struct cgroup *cg, const struct limit *limit, struct error *err)
 {
 	struct group *g = cgroup_holder(cg, limit->controller);
 	int (*set)(int dir, uint64_t value), rc;
 
-	if (!limit->value && (!change || !g))
+	if (!limit->value && (!cg->limited || !g))
 		return 0;
 	if (!g)
-		return limit->controller == CONTROLLER_PIDS && !change
+		return limit->controller == CONTROLLER_PIDS && !cg->runs
 			       ? 0
 			       : refuse(cg, limit->name, cgroup_can_of(limit->controller, false),
 					err);
@@ -216,12 +216,12 @@ static int hold_io_weight(struct cgroup *cg, uint64_t weight, struct error *err)
 	return rc;
 }
 
-static int hold_cpuset(struct cgroup *cg, const char *list, bool change, struct error *err)
+static int hold_cpuset(struct cgroup *cg, const char *list, struct error *err)
 {
 	struct group *g = cgroup_holder(cg, CONTROLLER_CPUSET);
 	int rc;
 
-	if (!*list && (!change || !g))
+	if (!*list && (!cg->limited || !g))
 		return 0;
 	if (!g)
 		return refuse(cg, "the cpuset", SANDBOX_CAN_CPUSET, err);
@@ -246,8 +246,7 @@ static int watch_memory(struct cgroup *cg, struct error *err)
 	return 0;
 }
 
-int cgroup_hold(struct cgroup *cg, const struct sandbox_limits *limits, bool change,
-		struct error *err)
+static int hold(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
 {
 	const struct limit all[] = {
 		{"memory", CONTROLLER_MEMORY, limits->memory,
@@ -260,22 +259,31 @@ int cgroup_hold(struct cgroup *cg, const struct sandbox_limits *limits, bool cha
 	int rc = limits->memory ? watch_memory(cg, err) : 0; /* before anybody can be over it */
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && rc == 0; i++)
-		rc = hold_one(cg, &all[i], change, err);
+		rc = hold_one(cg, &all[i], err);
 	if (rc == 0)
 		rc = hold_io(cg, limits, err);
 	if (rc == 0)
 		rc = hold_io_weight(cg, limits->io_weight, err);
 	if (rc == 0)
-		rc = hold_cpuset(cg, limits->cpuset, change, err);
+		rc = hold_cpuset(cg, limits->cpuset, err);
 	if (rc == 0 && limits->cpu_time_ms && !(cg->holds & SANDBOX_CAN_CPU_TIME))
 		rc = refuse(cg, "cpu time", SANDBOX_CAN_CPU_TIME, err);
 	return rc;
 }
 
+int cgroup_prepare(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
+{
+	int rc = hold(cg, limits, err);
+
+	cg->limited = true; /* some of them, where the rest was refused */
+	return rc;
+}
+
 int cgroup_set_limits(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
 {
+	cg->runs = true;
 	cg->drained = false;
-	return cgroup_hold(cg, limits, true, err);
+	return hold(cg, limits, err);
 }
 
 void cgroup_drain(struct cgroup *cg)

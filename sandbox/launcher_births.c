@@ -67,11 +67,13 @@ static bool may_wait(const struct plan *plan)
 /* Its groups may hold these limits already: they were the last job's. */
 static int prepare(struct first *b, const struct sandbox_limits *limits, struct error *err)
 {
-	int rc = 0;
+	int rc;
 
-	if (memcmp(&b->limits, limits, sizeof(*limits)) != 0)
-		rc = cgroup_prepare(b->cg, limits, err);
-	b->limits = *limits;
+	if (memcmp(&b->limits, limits, sizeof(*limits)) == 0)
+		return 0;
+	rc = cgroup_prepare(b->cg, limits, err);
+	if (rc == 0)
+		b->limits = *limits; /* else it is to be freed: who knows what it holds */
 	return rc;
 }
 
@@ -84,26 +86,35 @@ static bool lives(const struct first *b)
 	return poll(wait, 2, 0) == 0;
 }
 
-/* One that waits; NULL. The oldest gives way when none fits, and the dead do. */
-static struct first *take_ready(struct sandbox_launcher *l, const struct plan *plan)
+/* One that waits and fits; NULL. The oldest gives way when none does, and the dead do. */
+static struct first *find_ready(struct sandbox_launcher *l, const struct plan *plan)
 {
 	struct first *next, *oldest = NULL;
 
-	if (!may_wait(plan))
-		return NULL;
 	for (struct first *b = l->births; b; b = next) {
 		next = b->next;
 		if (!b->cg)
 			continue;
 		if (!lives(b))
 			first_free(l, first_take(l, b));
-		else if (fits(b, plan) && prepare(b, &plan->spec->limits, NULL) == 0)
+		else if (fits(b, plan))
 			return first_take(l, b);
 		else if (!oldest)
 			oldest = b;
 	}
 	if (oldest && waiting(l) >= l->ready_wanted)
 		first_free(l, first_take(l, oldest));
+	return NULL;
+}
+
+/* One whose groups hold the limits; NULL. */
+static struct first *take_ready(struct sandbox_launcher *l, const struct plan *plan)
+{
+	struct first *b = may_wait(plan) ? find_ready(l, plan) : NULL;
+
+	if (!b || prepare(b, &plan->spec->limits, NULL) == 0)
+		return b;
+	first_free(l, b); /* it holds some of them; the next attempt tells why not all */
 	return NULL;
 }
 

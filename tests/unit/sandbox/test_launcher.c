@@ -242,6 +242,35 @@ static void a_job_whose_limits_are_refused_leaves_nothing(void **state)
 	assert_false(made_up_group_is_left());
 }
 
+/* What waits was given other limits in vain. */
+static void limits_that_were_refused_are_refused_again(void **state)
+{
+	const struct sandbox_limits held = {.memory = 512 << 20, .cpuset = "0"};
+	const struct sandbox_limits not_held = {.memory = 64 << 20, .cpuset = "4000"};
+	const struct sandbox_limits other = {.cpuset = "0"};
+	static const char big[] = "head -c 100M /dev/zero | tail -c 90M | wc -c";
+
+	(void)state;
+	if (!(sandbox_can() & SANDBOX_CAN_CPUSET)) {
+		print_message("SKIP %s: no cpuset here\n", __func__);
+		skip();
+	}
+	start_launcher(2);
+	for (int i = 0; i < 3; i++) {
+		job_run((struct sandbox_spec){.limits = held}, "true", &job);
+		assert_verdict(&job, SANDBOX_PASSED);
+		for (int again = 0; again < 4; again++) {
+			job_run((struct sandbox_spec){.limits = not_held}, "true", &job);
+			assert_verdict(&job, SANDBOX_ERRORED);
+		}
+		/* and the half of them that could be set is nobody's */
+		job_run((struct sandbox_spec){.limits = other}, big, &job);
+		assert_verdict(&job, SANDBOX_PASSED);
+	}
+	end_launcher();
+	assert_false(made_up_group_is_left());
+}
+
 static void two_kinds_in_turn_leave_no_groups(void **state)
 {
 	(void)state;
@@ -317,6 +346,28 @@ static int passes_by_launcher(void)
 	job_run((struct sandbox_spec){0}, "true", &job);
 	sandbox_launcher_free(job_launcher);
 	return job.outcome.verdict == SANDBOX_PASSED ? 0 : 2;
+}
+
+/* Groups that hold nothing are kept for the next job, too. */
+static int a_user_changes_what_no_group_holds(void)
+{
+	job_become_user();
+	job_launcher = job_launcher_new(0);
+	for (unsigned tasks = 100; tasks < 104; tasks++) {
+		job_run((struct sandbox_spec){.limits = {.tasks = tasks}}, "true", &job);
+		if (job.outcome.verdict != SANDBOX_PASSED) {
+			(void)fprintf(stderr, "%s\n", job.outcome.reason);
+			return 1;
+		}
+	}
+	sandbox_launcher_free(job_launcher);
+	return 0;
+}
+
+static void the_next_job_of_a_user_may_have_other_tasks(void **state)
+{
+	(void)state;
+	assert_in_fork(a_user_changes_what_no_group_holds);
 }
 
 static int passes_with_an_interrupt(void)
@@ -542,6 +593,8 @@ int main(void)
 		cmocka_unit_test(ready_ones_wait_and_go_with_their_launcher),
 		cmocka_unit_test(what_waits_is_not_used_where_it_does_not_fit),
 		cmocka_unit_test(a_job_whose_limits_are_refused_leaves_nothing),
+		cmocka_unit_test(limits_that_were_refused_are_refused_again),
+		cmocka_unit_test(the_next_job_of_a_user_may_have_other_tasks),
 		cmocka_unit_test(two_kinds_in_turn_leave_no_groups),
 		cmocka_unit_test(a_dead_one_is_not_handed_out),
 		cmocka_unit_test(a_fork_that_frees_it_does_no_harm),
