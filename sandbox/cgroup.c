@@ -329,7 +329,7 @@ int cgroup_make(const struct plan *plan, struct cgroup **out, struct error *err)
 	if (!cg || !(cg->name = strdup(spec->name ? spec->name : name)) ||
 	    !(cg->parent = strdup(parent_of(spec->cgroup_parent))))
 		return error_set(err, ENOMEM, "control groups");
-	if (cgroup_wanted(&spec->limits) & CONTROLLER_IO)
+	if (cgroup_names_disks(&spec->limits))
 		rc = disks_find(plan, &cg->disks, err);
 	if (rc == 0)
 		rc = make_groups(cg, spec, err);
@@ -365,12 +365,24 @@ int cgroup_new(const struct plan *plan, struct cgroup **out, struct error *err)
 	return rc;
 }
 
+bool cgroup_names_disks(const struct sandbox_limits *limits)
+{
+	return cgroup_wanted(limits) & CONTROLLER_IO;
+}
+
+bool cgroup_stands(const struct cgroup *cg)
+{
+	bool stands = true;
+
+	for (size_t i = 0; i < cg->count && stands; i++)
+		stands = faccessat(cg->group[i].dir, "cgroup.procs", F_OK, 0) == 0;
+	return stands;
+}
+
 bool cgroup_serves(const struct cgroup *cg, const char *parent, const struct sandbox_limits *limits)
 {
-	unsigned want = cgroup_wanted(limits);
-
-	return strcmp(cg->parent, parent_of(parent)) == 0 && !(want & CONTROLLER_IO) &&
-	       !(want & ~cg->wanted);
+	return strcmp(cg->parent, parent_of(parent)) == 0 && !cgroup_names_disks(limits) &&
+	       !(cgroup_wanted(limits) & ~cg->wanted);
 }
 
 int cgroup_vanish(struct cgroup *cg)

@@ -17,10 +17,15 @@ struct plan;
 int cgroup_new(const struct plan *plan, struct cgroup **out, struct error *err);
 
 /* The two halves of it: groups of the kinds that such limits need, and the limits; until a job runs
- * there others may be set instead, also where some were refused. Groups made with a limit of io are
- * that plan's alone, which names the disks. */
+ * there others may be set instead, also where some were refused. */
 int cgroup_make(const struct plan *plan, struct cgroup **out, struct error *err);
 int cgroup_prepare(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err);
+
+/* Limits of io: groups for them are one plan's alone. */
+bool cgroup_names_disks(const struct sandbox_limits *limits);
+
+/* Nobody has removed them. */
+bool cgroup_stands(const struct cgroup *cg);
 
 /* Were made below `parent` (NULL: the usual one), and with all that these limits need. */
 bool cgroup_serves(const struct cgroup *cg, const char *parent,

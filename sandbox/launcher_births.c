@@ -61,7 +61,8 @@ static bool may_wait(const struct plan *plan)
 {
 	const struct sandbox_spec *spec = plan->spec;
 
-	return template_serves(plan) && !spec->name && !spec->network_open && !init_fault.step;
+	return template_serves(plan) && !spec->name && !spec->network_open && !init_fault.step &&
+	       !cgroup_names_disks(&spec->limits);
 }
 
 /* Its groups may hold these limits already: they were the last job's. */
@@ -127,12 +128,23 @@ static void abandon(struct sandbox_launcher *l, struct first *b)
 	first_add(l, b);
 }
 
+/* Whoever owns their parent may have removed them; and where no job comes any more they go. */
+static void drop_unfit_spare(struct sandbox_launcher *l, const struct sandbox_spec *spec)
+{
+	if (l->spare && (!cgroup_stands(l->spare) ||
+			 !cgroup_serves(l->spare, spec->cgroup_parent, &spec->limits)))
+		graves_add(&l->graves, give(l->spare));
+}
+
 static int give_groups(struct sandbox_launcher *l, const struct plan *plan, struct first *b,
 		       struct error *err)
 {
 	const struct sandbox_spec *spec = plan->spec;
 
-	if (!l->spare || spec->name || !cgroup_serves(l->spare, spec->cgroup_parent, &spec->limits))
+	if (spec->name || cgroup_names_disks(&spec->limits))
+		return cgroup_make(plan, &b->cg, err);
+	drop_unfit_spare(l, spec);
+	if (!l->spare)
 		return cgroup_make(plan, &b->cg, err);
 	b->cg = give(l->spare);
 	b->limits = l->spare_limits;
@@ -273,26 +285,32 @@ int launcher_await(struct sandbox_launcher *l, struct launched *out, struct erro
 	return rc;
 }
 
-static int make_ready(struct sandbox_launcher *l)
+/* Groups that hold what the last job's did. */
+static int make_model_groups(const struct sandbox_launcher *l, struct cgroup **out)
 {
 	const struct sandbox_spec spec = {.limits = l->model, .cgroup_parent = l->parent};
-	const struct plan plan = {.spec = &spec};
+	const struct plan plan = {.spec = &spec, .worktree = SOURCE_NONE, .system = SOURCE_NONE};
+
+	return cgroup_new(&plan, out, NULL);
+}
+
+static int make_ready(struct sandbox_launcher *l)
+{
 	struct resident_ask q = {.ids = l->model_ids,
 				 .birth = BIRTH_READY,
 				 .nested = l->nested,
 				 .private_bytes = l->private_bytes,
 				 .private_inodes = l->private_inodes};
 	struct first *b = first_new(l);
-	int rc = b ? cgroup_make(&plan, &b->cg, NULL) : -ENOMEM;
+	int rc = b ? make_model_groups(l, &b->cg) : -ENOMEM;
 
 	if (rc == 0) {
 		b->ids = l->model_ids;
 		b->nested = l->nested;
 		b->stamp = template_stamp();
-		rc = prepare(b, &l->model, NULL);
-	}
-	if (rc == 0)
+		b->limits = l->model;
 		rc = ask_birth(l, b, &q, b->cg, -1, NULL);
+	}
 	if (rc == 0)
 		first_add(l, b);
 	else if (b)
@@ -300,15 +318,12 @@ static int make_ready(struct sandbox_launcher *l)
 	return rc;
 }
 
-/* Where no whole sandbox waits, groups like the last job's do. */
+/* Where no whole sandbox waits. */
 static void keep_spare(struct sandbox_launcher *l)
 {
-	const struct sandbox_spec spec = {.limits = l->model, .cgroup_parent = l->parent};
-	const struct plan plan = {.spec = &spec};
-
 	if (l->spare || l->ready_wanted || !l->has_model)
 		return;
-	if (cgroup_new(&plan, &l->spare, NULL) == 0)
+	if (make_model_groups(l, &l->spare) == 0)
 		l->spare_limits = l->model;
 }
 

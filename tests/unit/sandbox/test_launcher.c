@@ -204,6 +204,24 @@ static void ready_ones_wait_and_go_with_their_launcher(void **state)
 	assert_false(made_up_group_is_left());
 }
 
+/* Its disks are its own: nothing can be made ahead for another such job. */
+static void a_job_with_limits_of_io_leaves_what_waits(void **state)
+{
+	pid_t before[PROCESSES], after[PROCESSES];
+
+	(void)state;
+	start_launcher(3);
+	job_run((struct sandbox_spec){0}, "true", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	wait_until(three_live(sandbox_launcher_pid(job_launcher), before),
+		   "there are not three of them");
+	job_run((struct sandbox_spec){.limits = {.io_read = 1 << 20}}, "true", &job);
+	wait_until(three_live(sandbox_launcher_pid(job_launcher), after),
+		   "there are not three of them");
+	assert_memory_equal(before, after, 3 * sizeof(*before));
+	end_launcher();
+}
+
 static void what_waits_is_not_used_where_it_does_not_fit(void **state)
 {
 	(void)state;
@@ -269,6 +287,42 @@ static void limits_that_were_refused_are_refused_again(void **state)
 	}
 	end_launcher();
 	assert_false(made_up_group_is_left());
+}
+
+/* In each hierarchy, by their path; false: one is left. */
+static bool remove_groups(const char *path)
+{
+	char command[512];
+
+	(void)snprintf(command, sizeof(command),
+		       "find /sys/fs/cgroup -depth -type d -path '*/%s' -exec rmdir {} + "
+		       "2>/dev/null; ! find /sys/fs/cgroup -type d -path '*/%s' | grep -q .",
+		       path, path);
+	return system(command) == 0;
+}
+
+static void groups_kept_for_the_next_job_may_be_removed_by_their_owner(void **state)
+{
+	char parent[96], inside[100];
+	struct sandbox_spec spec = {.cgroup_parent = parent, .limits = {.tasks = 100}};
+
+	(void)state;
+	(void)snprintf(parent, sizeof(parent), "%s-one", job_groups);
+	(void)snprintf(inside, sizeof(inside), "%s/*", parent);
+	start_launcher(0);
+	for (int i = 0; i < 3; i++) {
+		job_run(spec, "true", &job);
+		assert_verdict(&job, SANDBOX_PASSED);
+		wait_until(remove_groups(inside), "the job's groups are in use");
+		assert_true(remove_groups(parent));
+	}
+	job_run(spec, "true", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	spec.cgroup_parent = NULL;
+	job_run(spec, "true", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_true(remove_groups(parent)); /* none is kept where no job comes any more */
+	end_launcher();
 }
 
 static void two_kinds_in_turn_leave_no_groups(void **state)
@@ -595,6 +649,8 @@ int main(void)
 		cmocka_unit_test(a_job_whose_limits_are_refused_leaves_nothing),
 		cmocka_unit_test(limits_that_were_refused_are_refused_again),
 		cmocka_unit_test(the_next_job_of_a_user_may_have_other_tasks),
+		cmocka_unit_test(a_job_with_limits_of_io_leaves_what_waits),
+		cmocka_unit_test(groups_kept_for_the_next_job_may_be_removed_by_their_owner),
 		cmocka_unit_test(two_kinds_in_turn_leave_no_groups),
 		cmocka_unit_test(a_dead_one_is_not_handed_out),
 		cmocka_unit_test(a_fork_that_frees_it_does_no_harm),
