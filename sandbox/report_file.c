@@ -10,12 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
-
-/* Names that somebody may have taken. */
-#define TRIES 100
 
 static bool is_proc(int dir)
 {
@@ -63,46 +61,67 @@ static void path_of(int fd, char *out)
 	out[n > 0 ? n : 0] = '\0';
 }
 
-static bool is_inside(const char *path, const char *of)
+/* How far the job reaches: not there, that directory's own entries, or the directory itself. */
+enum reach { REACH_NONE, REACH_ENTRIES, REACH_ITSELF };
+
+static enum reach reach_of(const char *path, const char *own)
 {
 	char real[PATH_MAX];
-	size_t length = realpath(of, real) ? strlen(real) : 0;
+	size_t length = realpath(own, real) ? strlen(real) : 0;
 
-	if (length == 1) /* / itself */
-		return path[1] != '\0';
-	return length && strncmp(path, real, length) == 0 && path[length] == '/';
+	if (!length || strncmp(path, real, length) != 0)
+		return REACH_NONE;
+	if (!path[length])
+		return REACH_ENTRIES;
+	return path[length] == '/' || length == 1 ? REACH_ITSELF : REACH_NONE; /* 1: / itself */
 }
 
-static int refuse_jobs_own(const struct sandbox_spec *spec, int dir, const char *path,
-			   struct error *err)
+static enum reach jobs_reach(const struct sandbox_spec *spec, int dir)
 {
 	char real[PATH_MAX];
-	bool inside;
+	enum reach most = REACH_NONE;
 
 	path_of(dir, real);
-	inside = spec->worktree && is_inside(real, spec->worktree);
-	for (size_t i = 0; i < spec->bind_count; i++)
-		inside =
-			inside || (spec->binds[i].writable && is_inside(real, spec->binds[i].from));
-	return inside ? error_say(
-				err, EPERM,
-				"--report '%.200s' is in a directory that the job can replace; put "
-				"it into the top of the worktree, or outside",
-				path)
-		      : 0;
+	if (spec->worktree)
+		most = reach_of(real, spec->worktree);
+	for (size_t i = 0; i < spec->bind_count; i++) {
+		enum reach one =
+			spec->binds[i].writable ? reach_of(real, spec->binds[i].from) : REACH_NONE;
+		most = one > most ? one : most;
+	}
+	return most;
 }
 
-/* What can't be replaced: only a regular file is. */
-static int open_direct(struct report_file *f, const char *path, const struct stat *st,
-		       struct error *err)
+static const char *kind_of(mode_t mode)
 {
-	if (S_ISLNK(st->st_mode) && !is_proc(f->dir))
-		return error_say(err, ELOOP,
-				 "--report '%.200s' is a symbolic link, which a job could have put "
-				 "there; give the real path",
-				 path);
-	f->direct = open(path, O_WRONLY | O_CLOEXEC);
-	return f->direct < 0 ? error_set(err, errno, "--report '%.200s'", path) : 0;
+	return S_ISLNK(mode)    ? "symbolic link"
+	       : S_ISFIFO(mode) ? "pipe"
+	       : S_ISDIR(mode)  ? "directory"
+				: "device or socket";
+}
+
+static int refuse_planted(const char *path, mode_t mode, struct error *err)
+{
+	return error_say(err, S_ISLNK(mode) ? ELOOP : EPERM,
+			 "--report '%.200s' is a %s, which a job could have put there; %s", path,
+			 kind_of(mode),
+			 S_ISLNK(mode) ? "give the real path" : "give another name, or remove it");
+}
+
+/* What is written as it is, and not replaced: whoever names a pipe waits for its reader. What
+ * stands there now need not be what was seen a moment ago. */
+static int open_direct(struct report_file *f, const char *path, mode_t mode, struct error *err)
+{
+	int follow = is_proc(f->dir) ? 0 : O_NOFOLLOW; /* a descriptor of the caller's */
+	struct stat st;
+
+	if (S_ISLNK(mode) && follow)
+		return refuse_planted(path, mode, err);
+	f->direct = openat(f->dir, f->name, O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC | follow);
+	if (f->direct < 0 || fstat(f->direct, &st) < 0)
+		return error_set(err, errno, "--report '%.200s'", path);
+	return follow && (st.st_mode & S_IFMT) != (mode & S_IFMT) ? refuse_planted(path, mode, err)
+								  : 0;
 }
 
 static int clear(const struct report_file *f, const char *path, struct error *err)
@@ -117,18 +136,27 @@ int report_file_open(const char *path, const struct sandbox_spec *spec, struct r
 		     struct error *err)
 {
 	struct report_file f = REPORT_FILE_NONE;
-	struct stat st;
+	struct stat st = {0};
+	enum reach reach;
+	bool replaced;
 	int rc;
 
 	f.dir = open_directory(path, f.name, err);
 	if (f.dir < 0)
 		return f.dir;
-	if (fstatat(f.dir, f.name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode))
-		rc = open_direct(&f, path, &st, err);
-	else
-		rc = refuse_jobs_own(spec, f.dir, path, err);
-	if (rc == 0 && f.direct < 0)
+	reach = jobs_reach(spec, f.dir);
+	replaced = fstatat(f.dir, f.name, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISREG(st.st_mode);
+	if (reach == REACH_ITSELF)
+		rc = error_say(err, EPERM,
+			       "--report '%.200s' is in a directory that the job can replace; put "
+			       "it into the top of the worktree, or outside",
+			       path);
+	else if (replaced)
 		rc = clear(&f, path, err);
+	else if (reach == REACH_ENTRIES)
+		rc = refuse_planted(path, st.st_mode, err);
+	else
+		rc = open_direct(&f, path, st.st_mode, err);
 	if (rc < 0)
 		report_file_done(&f);
 	else
@@ -136,17 +164,27 @@ int report_file_open(const char *path, const struct sandbox_spec *spec, struct r
 	return rc;
 }
 
+/* Under a name that no job could have taken. */
 static int open_new(int dir, char *name, size_t size)
 {
-	int fd = -1;
+	uint64_t chance = 0;
+	int fd;
 
-	for (int i = 0; i < TRIES && fd < 0; i++) {
-		(void)snprintf(name, size, ".cupel-report-%d-%d", (int)getpid(), i);
-		fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-		if (fd < 0 && errno != EEXIST)
-			break;
-	}
+	(void)getrandom(&chance, sizeof(chance), 0);
+	(void)snprintf(name, size, ".cupel-report-%016llx", (unsigned long long)chance);
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	return fd < 0 ? -errno : fd;
+}
+
+/* A directory there changes places with it, and is the job's own rubbish from then on. */
+static int put_in_place(int dir, const char *name, const char *wanted)
+{
+	if (renameat(dir, name, dir, wanted) == 0)
+		return 0;
+	if (errno != EISDIR || renameat2(dir, name, dir, wanted, RENAME_EXCHANGE) < 0)
+		return -errno;
+	(void)unlinkat(dir, name, AT_REMOVEDIR); /* what is not empty stays */
+	return 0;
 }
 
 int report_file_write(struct report_file *f, const char *bytes, size_t length, struct error *err)
@@ -163,8 +201,8 @@ int report_file_write(struct report_file *f, const char *bytes, size_t length, s
 	if (fd < 0)
 		return error_set(err, -fd, "write the report %s", f->name);
 	rc = fd_write_all(fd, bytes, length);
-	if (rc == 0 && renameat(f->dir, name, f->dir, f->name) < 0)
-		rc = -errno;
+	if (rc == 0)
+		rc = put_in_place(f->dir, name, f->name);
 	if (rc < 0)
 		(void)unlinkat(f->dir, name, 0);
 	return rc < 0 ? error_set(err, -rc, "write the report %s", f->name) : 0;

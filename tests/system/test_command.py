@@ -257,16 +257,34 @@ class Reports(CommandTest):
         self.assert_refused("--bind", f"{self.top}/other:/other:rw", "--report", "../other/sub/report", "--", "true",
                             says="the job can replace")
 
-    def test_an_old_report_is_gone_when_no_new_one_can_be(self):
+    def test_a_directory_of_its_name_gives_way(self):
         (self.tree / "report").write_text('{"verdict": "passed"}')
-        done = self.type("--report", "report", "--", "mkdir", "report")
-        self.assertEqual(done.returncode, 125)
-        self.assertTrue((self.tree / "report").is_dir())
+        self.assertEqual(self.type("--report", "report", "--", "sh", "-c", "mkdir report; exit 3").returncode, 3)
+        self.assertEqual(self.report()["exit_code"], 3)
         self.assertEqual([path.name for path in self.tree.iterdir()], ["report"])
+        self.assertEqual(self.type("--report", "report", "--", "mkdir", "-p", "report/full").returncode, 0)
+        self.assertEqual(self.report()["exit_code"], 0)
+        self.assertEqual(len(list(self.tree.glob(".cupel-report-*/full"))), 1)
+
+    def test_a_pipe_that_an_earlier_job_left_is_refused(self):
+        self.assertEqual(self.type("--", "mkfifo", "report").returncode, 0)
+        self.assert_refused("--report", "report", "--", "true", says="is a pipe, which a job could have put there")
+        self.assertTrue((self.tree / "report").is_fifo())
+
+    def test_a_pipe_of_the_caller_s_is_written(self):
+        os.mkfifo(self.top / "pipe")
+        reader = subprocess.Popen(["cat", self.top / "pipe"], stdout=subprocess.PIPE)
+        self.assertEqual(self.type("--report", self.top / "pipe", "--", "true").returncode, 0)
+        self.assertEqual(json.loads(reader.communicate(timeout=SECONDS)[0])["verdict"], "passed")
 
     def test_a_descriptor_and_a_device_are_written_as_they_are(self):
         done = self.type("--report", "/dev/fd/2", "--", "true")
         self.assertEqual(json.loads(done.stderr)["verdict"], "passed")
+        with open(self.top / "log", "w+") as log:
+            subprocess.run([BIN / "cupel-sandbox", "--report", "/dev/fd/2", "--", "sh", "-c", "echo first >&2"],
+                           cwd=self.tree, timeout=SECONDS, stdin=subprocess.DEVNULL, stderr=log, check=True)
+        said, report = (self.top / "log").read_text().split("\n", 1)
+        self.assertEqual((said, json.loads(report)["verdict"]), ("first", "passed"))
         self.assertEqual(self.type("--report", "/dev/null", "--", "true").returncode, 0)
         self.assertTrue(Path("/dev/null").is_char_device())
         self.assert_refused("--report", "/dev/stdout", "--", "true", says="symbolic link")
