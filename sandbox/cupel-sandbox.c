@@ -11,12 +11,14 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define STATUS_USAGE      125
 #define STATUS_NOT_SET_UP 125
@@ -179,8 +181,11 @@ static void explain(const struct sandbox_outcome *outcome)
 static bool is_home(const char *worktree)
 {
 	const char *home = getenv("HOME");
+	const struct passwd *user = home && *home ? NULL : getpwuid(getuid());
 	struct stat it, st;
 
+	if (user)
+		home = user->pw_dir;
 	return home && stat(worktree, &it) == 0 && stat(home, &st) == 0 && it.st_dev == st.st_dev &&
 	       it.st_ino == st.st_ino;
 }

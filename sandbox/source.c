@@ -1,5 +1,6 @@
 #include "sandbox/source.h"
 
+#include "sandbox/host_dir.h"
 #include "sandbox/sys.h"
 
 #include <limits.h>
@@ -120,27 +121,21 @@ static int make_usable(struct source *s, const struct ids *ids, const struct sta
 		return error_say(err, errno,
 				 "%s (%.200s) is not writable for this user (uid %u): %s; make it "
 				 "his, or choose a directory of his",
-				 what, s->path ? s->path : "out of sight", geteuid(),
-				 strerror(errno));
+				 what, s->path, geteuid(), strerror(errno));
 	return 0;
 }
 
-/* The host itself is nobody's to write: a command started in `/` by habit would hand it all over.
- * `path` is the real one. */
-static int refuse_system(const char *path, const char *what, struct error *err)
+/* A command started in `/` by habit would hand it all over. */
+static int refuse_host(const struct source *s, const struct stat *st, const char *what,
+		       struct error *err)
 {
-	static const char *const system[] = {
-		"/",    "/bin",   "/boot",    "/dev",     "/etc",       "/home",
-		"/lib", "/lib64", "/proc",    "/run",     "/sbin",      "/sys",
-		"/usr", "/var",   "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/sbin"};
+	const char *name = host_dir_name(s->path, st);
 
-	for (size_t i = 0; i < sizeof(system) / sizeof(system[0]); i++)
-		if (strcmp(path, system[i]) == 0)
-			return error_say(err, EINVAL,
-					 "%s is the host's own %s, which the job could then write; "
-					 "give it a directory made for it",
-					 what, path);
-	return 0;
+	return name ? error_say(err, EINVAL,
+				"%s is the host's own %s, which the job could then write; give it "
+				"a directory made for it",
+				what, name)
+		    : 0;
 }
 
 static int fill(struct source *s, int fd, const struct ids *ids, const char *what,
@@ -149,8 +144,8 @@ static int fill(struct source *s, int fd, const struct ids *ids, const char *wha
 	struct stat st;
 	int rc = identify(s, fd, &st, what, err);
 
-	if (rc == 0 && s->path && s->writable)
-		rc = refuse_system(s->path, what, err);
+	if (rc == 0 && s->writable)
+		rc = refuse_host(s, &st, what, err);
 	return rc < 0 ? rc : make_usable(s, ids, &st, what, err);
 }
 

@@ -1,6 +1,7 @@
 """The command cupel-sandbox as it is typed: what it answers to nonsense, and whose word its report is."""
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -57,7 +58,9 @@ class BadInput(CommandTest):
             with self.subTest(name=name[:20]):
                 self.assert_refused("--workdir", self.top / name, "--", "true", says=says)
         self.assert_refused("--", "true", cwd="/", says="the host's own /")
+        self.assert_refused("--", "true", cwd="/tmp", says="the host's own /tmp")
         self.assert_refused("--", "true", env={"HOME": str(self.tree)}, says="home directory")
+        self.assert_refused("--", "true", cwd=pwd.getpwuid(os.getuid()).pw_dir, env={}, says="home directory")
 
     def test_a_relative_worktree_is_one(self):
         (self.tree / "sub").mkdir()
