@@ -206,8 +206,6 @@ static int limits(struct plan *plan)
 {
 	int rc = limit(plan, RLIMIT_CORE, 0, "RLIMIT_CORE");
 
-	if (rc == 0 && plan->spec->limits.files)
-		rc = limit(plan, RLIMIT_NOFILE, plan->spec->limits.files, "RLIMIT_NOFILE");
 	if (rc == 0 && plan->tasks)
 		rc = limit(plan, RLIMIT_NPROC, plan->tasks, "RLIMIT_NPROC");
 	return rc;
@@ -311,24 +309,22 @@ bool init_does(enum step step, enum birth birth)
 	return step > STEP_FORK;
 }
 
-static int failed(struct plan *plan, enum step step, int code)
+void init_failed(struct plan *plan, enum step step, int code)
 {
 	plan->failure.word = WORD_FAILED;
 	plan->failure.step = step;
 	plan->failure.code = code;
-	return -code;
 }
 
-/* As a test wants it; 0: go on. */
-static int suffer(struct plan *plan)
+int init_suffer(const struct plan *plan)
 {
 	struct message halted = {.word = WORD_HALTED, .step = init_fault.step};
 
 	switch (init_fault.kind) {
 	case FAULT_DIE:
-		if (getpid() == 1)
-			_exit(1);
-		return -ECHILD;
+		if (getpid() != 1)
+			(void)kill(getpid(), SIGKILL);
+		_exit(1);
 	case FAULT_HALT:
 		say(plan, &halted);
 		(void)pause();
@@ -348,11 +344,13 @@ static int run_steps(struct plan *plan, size_t from, size_t to)
 		if (!(steps[i].births & 1U << plan->birth))
 			continue;
 		if (init_fault.step == steps[i].step)
-			rc = suffer(plan);
+			rc = init_suffer(plan);
 		if (rc == 0 && !(plan->templated && steps[i].in_template))
 			rc = steps[i].run(plan);
-		if (rc < 0)
-			return failed(plan, steps[i].step, -rc);
+		if (rc < 0) {
+			init_failed(plan, steps[i].step, -rc);
+			return rc;
+		}
 	}
 	return 0;
 }
@@ -369,25 +367,55 @@ static size_t birthday(const struct plan *plan)
 	return at;
 }
 
+struct payload {
+	struct plan *plan;
+	size_t next; /* of the steps */
+	int end;     /* the first process's end of their pipe */
+};
+
 /* In the program's process: writes only what the first one reads afterwards. */
-static _Noreturn void become_program(struct plan *plan, size_t next)
+static int become_program(void *argument)
 {
+	const struct payload *p = argument;
+
+	(void)close(p->end);
 	(void)setsid();
-	if (run_steps(plan, next, STEPS) == 0)
-		payload_main(plan);
+	if (run_steps(p->plan, p->next, STEPS) == 0)
+		payload_main(p->plan);
 	_exit(1);
 }
 
-/* It shares this one's memory until it executes the program, and this one stands still meanwhile:
- * what it failed on can be read from the plan. */
+/* Until the last one who has the other end open executes a program, or dies. */
+static void await_end(int pipe)
+{
+	char none;
+
+	while (read(pipe, &none, 1) < 0 && errno == EINTR)
+		;
+}
+
+/* It shares this one's memory until it executes the program, so that what it failed on can be read
+ * from the plan; this one touches nothing meanwhile. As after vfork(), but who waits in that counts
+ * as load, and a ready sandbox may wait for hours. */
 static pid_t start_payload(struct plan *plan, size_t next)
 {
-	pid_t pid = vfork();
+	static _Alignas(16) char stack[65536];
+	struct payload p = {plan, next, -1};
+	int both[2];
+	pid_t pid;
 
-	if (pid == 0)
-		become_program(plan, next); /* NOLINT(clang-analyzer-unix.Vfork) */
+	if (pipe2(both, O_CLOEXEC) < 0) {
+		init_failed(plan, STEP_FORK, errno);
+		return -1;
+	}
+	p.end = both[0];
+	init_failed(plan, STEP_FORK, ECHILD); /* should it die without a word */
+	pid = clone(become_program, stack + sizeof(stack), CLONE_VM | SIGCHLD, &p);
 	if (pid < 0)
-		(void)failed(plan, STEP_FORK, errno);
+		init_failed(plan, STEP_FORK, errno);
+	(void)close(both[1]);
+	await_end(both[0]);
+	(void)close(both[0]);
 	return pid;
 }
 

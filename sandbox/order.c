@@ -214,5 +214,6 @@ int order_read(const int *fds, size_t count, struct plan *plan)
 	plan->network_ready = born.network_ready;
 	plan->title = born.title;
 	plan->title_length = born.title_length;
+	plan->failure = born.failure;
 	return 0;
 }

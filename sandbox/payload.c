@@ -90,6 +90,15 @@ static int seccomp(struct plan *plan)
 	return 0;
 }
 
+/* Only now: what was done before needs some itself. */
+static int descriptors(struct plan *plan)
+{
+	const uint64_t files = plan->spec->limits.files;
+	const struct rlimit both = {files, files};
+
+	return files && setrlimit(RLIMIT_NOFILE, &both) < 0 ? plan_fail(plan, "RLIMIT_NOFILE") : 0;
+}
+
 /* A script without a first line that names its interpreter, as a shell would treat it. */
 static void execute_by_shell(struct plan *plan, const char *path)
 {
@@ -109,6 +118,7 @@ static void execute_by_shell(struct plan *plan, const char *path)
 /* ELIBACC: it is there, and what it names to run it isn't. */
 static void execute_one(struct plan *plan, const char *path)
 {
+	plan->failure.word = 0; /* whatever becomes of it now, it was the program */
 	(void)execve(path, (char *const *)plan->argv, plan->env);
 	if (errno == ENOEXEC)
 		execute_by_shell(plan, path);
@@ -161,6 +171,7 @@ static const struct {
 	{STEP_WORKDIR, workdir},
 	{STEP_LANDLOCK, landlock_apply},
 	{STEP_SECCOMP, seccomp},
+	{STEP_LIMITS, descriptors},
 	{STEP_EXEC, execute},
 };
 
@@ -171,14 +182,11 @@ void payload_main(struct plan *plan)
 
 		if (steps[i].step == STEP_EXEC)
 			(void)sys_close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-		if (init_fault.step == steps[i].step)
-			rc = init_fault.kind == FAULT_DIE ? -ECHILD : -EIO;
-		else
+		rc = init_fault.step == steps[i].step ? init_suffer(plan) : 0;
+		if (rc == 0)
 			rc = steps[i].run(plan);
 		if (rc < 0) {
-			plan->failure.word = WORD_FAILED;
-			plan->failure.step = steps[i].step;
-			plan->failure.code = -rc;
+			init_failed(plan, steps[i].step, -rc);
 			break;
 		}
 	}

@@ -87,6 +87,9 @@ static const struct {
 	{STEP_ATTACH, EBUSY,
 	 "the cgroup has children with controllers; give another cgroup parent"},
 	{STEP_LIMITS, EPERM, "the limit of files is above this caller's own (ulimit -Hn)"},
+	{STEP_FORK, ECHILD,
+	 "it was killed before it could become the program; the memory limit may be too small even "
+	 "for that"},
 	{STEP_NETWORK, 0, "the kernel refused loopback; --network host works without it"},
 };
 

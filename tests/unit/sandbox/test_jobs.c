@@ -172,6 +172,8 @@ static void open_files_are_limited(void **state)
 	(void)state;
 	job_run((struct sandbox_spec){.limits = {.files = 8}}, "ulimit -n; ulimit -Hn", &job);
 	assert_says(&job, "8\n8\n");
+	job_run((struct sandbox_spec){.limits = {.files = 4}}, "ulimit -n", &job); /* the least */
+	assert_says(&job, "4\n");
 }
 
 static void a_private_disk_is_limited(void **state)

@@ -58,19 +58,27 @@ static size_t children_of(pid_t parent, pid_t *out)
 	return count;
 }
 
-/* Whether whoever inherited it has reaped it is his affair. */
-static bool is_gone(pid_t pid)
+/* As in /proc/PID/stat; X: it is not there. */
+static char state_of(pid_t pid)
 {
-	char path[64], state = '?';
+	char path[64], state = 'X';
 	FILE *f;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	f = fopen(path, "r");
 	if (!f)
-		return true;
+		return 'X';
 	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
 		state = 'X'; /* it went while we looked */
 	(void)fclose(f);
+	return state;
+}
+
+/* Whether whoever inherited it has reaped it is his affair. */
+static bool is_gone(pid_t pid)
+{
+	char state = state_of(pid);
+
 	return state == 'Z' || state == 'X';
 }
 
@@ -197,6 +205,8 @@ static void ready_ones_wait_and_go_with_their_launcher(void **state)
 	assert_verdict(&job, SANDBOX_PASSED);
 	wait_until(three_live(sandbox_launcher_pid(job_launcher), children),
 		   "there are not three of them");
+	for (int i = 0; i < 3; i++) /* D is load */
+		wait_until(state_of(children[i]) == 'S', "one doesn't sleep");
 	end_launcher();
 	for (int i = 0; i < 3; i++)
 		wait_until(is_gone(children[i]), "one lives on");
@@ -587,7 +597,7 @@ static struct halted halt_at(enum step step, enum birth birth)
 
 static void kill_callers(enum birth birth)
 {
-	for (int step = STEP_GO + 1; step < STEP_FORK; step++) {
+	for (int step = STEP_GO + 1; step < STEP_COUNT; step++) {
 		struct halted h;
 
 		if (!init_does((enum step)step, birth))
@@ -613,7 +623,7 @@ static void a_caller_killed_at_any_step_takes_all_along(void **state)
 
 static void kill_launchers(enum birth birth)
 {
-	for (int step = STEP_GO + 1; step < STEP_FORK; step++) {
+	for (int step = STEP_GO + 1; step < STEP_COUNT; step++) {
 		struct halted h;
 		int status;
 
