@@ -198,6 +198,7 @@ static int start(struct resident *r, const struct resident_ask *q, const struct 
 	struct ids ids = ids_here(r, &q->ids);
 	struct error err = {0};
 	bool born_inside = false;
+	bool early = r->own.uids.count; /* a child of one's own user is soon a secret to oneself */
 	int go[2], rc;
 
 	if (!c || pipe2(go, O_CLOEXEC) < 0) {
@@ -227,8 +228,10 @@ static int start(struct resident *r, const struct resident_ask *q, const struct 
 		(void)sys_pidfd_send_signal(*pidfd, SIGKILL); /* reaped as any other */
 		return failed(a, rc, err.text);
 	}
+	if (q->birth == BIRTH_READY && early)
+		hold_mounts(c);
 	(void)write(c->go, "g", 1); /* a pipe's first byte always fits */
-	if (q->birth == BIRTH_READY)
+	if (q->birth == BIRTH_READY && !early)
 		hold_mounts(c);
 	return 0;
 }

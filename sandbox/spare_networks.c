@@ -28,7 +28,8 @@ static struct {
 	int grave[GRAVES_MAX];
 	bool making;  /* one is to come at once */
 	bool resting; /* jobs are being started: making one now would slow them */
-	bool failed;
+	bool failed;  /* until `again` */
+	struct timespec again;
 } spare = {.lock = PTHREAD_MUTEX_INITIALIZER,
 	   .changed = PTHREAD_COND_INITIALIZER,
 	   .made = PTHREAD_COND_INITIALIZER};
@@ -42,17 +43,22 @@ static bool shall_make(void)
 static void wait_for_work(void)
 {
 	while (!spare.buried && !shall_make()) {
-		struct timespec until;
-
-		if (!spare.failed) {
+		if (!spare.failed)
 			(void)pthread_cond_wait(&spare.changed, &spare.lock);
-			continue;
-		}
-		(void)clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += RETRY_S;
-		if (pthread_cond_timedwait(&spare.changed, &spare.lock, &until) == ETIMEDOUT)
+		else if (pthread_cond_timedwait(&spare.changed, &spare.lock, &spare.again) ==
+			 ETIMEDOUT)
 			spare.failed = false;
 	}
+}
+
+/* One that was made, or -1. */
+static void take_in(int fd)
+{
+	if (fd >= 0)
+		spare.network[spare.ready++] = fd;
+	spare.failed = fd < 0;
+	(void)clock_gettime(CLOCK_REALTIME, &spare.again);
+	spare.again.tv_sec += RETRY_S;
 }
 
 static void *work(void *home)
@@ -75,9 +81,8 @@ static void *work(void *home)
 			(void)close(fd);
 		}
 		(void)pthread_mutex_lock(&spare.lock);
-		spare.failed = make && fd < 0;
-		if (make && fd >= 0)
-			spare.network[spare.ready++] = fd;
+		if (make)
+			take_in(fd);
 		spare.making = false;
 		(void)pthread_cond_signal(&spare.made);
 	}
