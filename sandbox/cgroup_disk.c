@@ -1,8 +1,8 @@
 #include "sandbox/cgroup_disk.h"
 
-#include "base/fd.h"
 #include "sandbox/cgroup_file.h"
 #include "sandbox/cgroup_text.h"
+#include "sandbox/submounts.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -12,7 +12,6 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
-#define MOUNTINFO_MAX (8 << 20)
 /* Deeper than anybody's groups are. */
 #define GROUPS_DEEP 32
 
@@ -86,62 +85,11 @@ static bool charges(const struct statfs *fs)
 	}
 }
 
-bool disk_mounted_below(const char *mountinfo, const char *path)
-{
-	size_t length = strlen(path);
-
-	for (const char *line = mountinfo; line && *line;) {
-		const char *end = strchr(line, '\n'), *at = line;
-
-		for (int field = 0; at && field < 4; field++) { /* the fifth is the place */
-			at = strchr(at, ' ');
-			at = at ? at + 1 : NULL;
-		}
-		if (at && (!end || at < end) && strncmp(at, path, length) == 0 && at[length] == '/')
-			return true;
-		line = end ? end + 1 : NULL;
-	}
-	return false;
-}
-
-/* The kernel writes blanks and their like as octal numbers in its list of mounts. */
-static void escape(const char *path, char *out, size_t size)
-{
-	size_t used = 0;
-
-	for (; *path && used + 5 < size; path++) {
-		if (strchr(" \t\n\\", *path))
-			used += (size_t)snprintf(out + used, size - used, "\\%03o",
-						 (unsigned char)*path);
-		else
-			out[used++] = *path;
-	}
-	out[used] = '\0';
-}
-
-/* A user's job sees what is mounted below its places, too, on whatever disk that is. */
-static int refuse_mounts_below(const struct source *s, const char *what, struct error *err)
-{
-	owned_buffer mountinfo = {0};
-	char path[PATH_MAX];
-	int rc = fd_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &mountinfo);
-
-	if (rc < 0)
-		return error_set(err, -rc, "read /proc/self/mountinfo");
-	escape(s->path, path, sizeof(path));
-	if (!disk_mounted_below(mountinfo.data, path))
-		return 0;
-	return error_say(err, EOPNOTSUPP,
-			 "the limit of io can't be held: another file system is mounted below %s; "
-			 "unmount it, or run as root, or without that limit",
-			 what);
-}
-
 static int add(struct disks *out, const struct source *s, const char *what, struct error *err)
 {
 	struct disk disk = {0};
 	struct statfs fs;
-	int rc = s->detached ? 0 : refuse_mounts_below(s, what, err);
+	int rc = submounts_refuse(s, "io", what, err);
 
 	if (rc < 0)
 		return rc;

@@ -30,8 +30,5 @@ void disk_name(dev_t disk, char *out, size_t size);
 /* For one that stands on other disks: what it is asked for, they are asked for again. */
 bool disk_passes_on(dev_t disk);
 
-/* Pure: does a line of `mountinfo` stand below `path`? */
-bool disk_mounted_below(const char *mountinfo, const char *path);
-
 /* Pure: has `text`, an io.cost.qos, the disk on? */
 bool disk_cost_is_on(const char *text, dev_t disk);

@@ -5,6 +5,7 @@
 #include "sandbox/job.h"
 #include "sandbox/launcher.h"
 #include "sandbox/network.h"
+#include "sandbox/room.h"
 #include "sandbox/spec.h"
 #include "sandbox/template.h"
 
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 int sandbox_fd(const struct sandbox *s)
@@ -117,30 +117,6 @@ void sandbox_free(struct sandbox *s)
 	free(s);
 }
 
-/* The worktree's own file system holds the disk limit when it is no larger: a sized tmpfs, a loop
- * image, an overlay whose upper layer is on one, a project with a quota. */
-static int check_disk(const struct sandbox_limits *limits, struct plan *plan, struct error *err)
-{
-	struct statvfs fs;
-	uint64_t bytes;
-
-	if ((!limits->disk && !limits->inodes) || plan->worktree.fd < 0)
-		return 0;
-	if (fstatvfs(plan->worktree.fd, &fs) < 0)
-		return error_set(err, errno, "look at the worktree's file system");
-	bytes = (uint64_t)fs.f_blocks * fs.f_frsize;
-	plan->bounded = bytes > 0 && (!limits->disk || bytes <= limits->disk) &&
-			(!limits->inodes || (fs.f_files && fs.f_files <= limits->inodes));
-	if (plan->bounded)
-		return 0;
-	return error_say(
-		err, EOPNOTSUPP,
-		"the disk limit can't be held: the worktree is on a file system of %llu MiB; "
-		"put it on one no larger than the limit (a tmpfs with size=, a loop image, a "
-		"project with a quota), or run without a worktree or without that limit",
-		(unsigned long long)(bytes >> 20));
-}
-
 static int make_groups(struct sandbox *s, struct plan *plan, struct error *err)
 {
 	int rc = s->launcher ? launcher_birth(s->launcher, plan, &s->cg, &s->job, err) : -ENOENT;
@@ -153,7 +129,7 @@ static int make_groups(struct sandbox *s, struct plan *plan, struct error *err)
 static int start(struct sandbox *s, const struct sandbox_spec *spec, struct plan *plan,
 		 struct error *err)
 {
-	int rc = check_disk(&spec->limits, plan, err);
+	int rc = room_check(&spec->limits, plan, err);
 
 	if (rc == 0)
 		rc = make_groups(s, plan, err);

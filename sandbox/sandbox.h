@@ -53,8 +53,8 @@ struct sandbox_limits {
 	uint64_t idle_ms; /* without a byte of output */
 	uint64_t output;  /* bytes on stdout and stderr together */
 	/* Bytes and files that may be in use in the private directories (they are memory), and as
-	 * many in the worktree: that is held by a worktree whose file system is no larger, else
-	 * refused. */
+	 * many in the worktree and in each writable bind: that is held by a file system that is no
+	 * larger, else refused. */
 	uint64_t disk;
 	uint64_t inodes;
 	uint64_t files; /* open descriptors of one process (RLIMIT_NOFILE) */
@@ -157,7 +157,7 @@ struct sandbox_usage {
 	uint64_t cpu_user_ms, cpu_system_ms;
 	uint64_t memory_peak; /* bytes */
 	uint64_t tasks_peak;
-	uint64_t disk_peak; /* bytes; looked at each second where there is a limit of them */
+	uint64_t disk_peak; /* bytes, but in binds; looked at each second where limited */
 	uint64_t io_read_bytes, io_write_bytes;
 	uint64_t output_bytes;
 	/* Time in which some of its processes stood still for want of it, as the kernel tells. */

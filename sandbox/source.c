@@ -95,6 +95,7 @@ static int detach_as_root(struct source *s, const struct ids *ids, const struct 
 	(void)close(s->fd);
 	s->fd = fd;
 	s->detached = true;
+	s->alone = flags & SOURCE_ALONE;
 	if (!s->writable || st->st_uid == ids->job_uid)
 		return 0;
 	return map_owner(s, ids, st, what, err);

@@ -15,6 +15,7 @@ struct source {
 	int fd; /* -1: none. Detached mount, or O_PATH of the thing */
 	bool detached;
 	bool directory, writable;
+	bool alone;         /* without what is mounted below it */
 	bool lands_as_root; /* files made there belong to root on disk */
 	char *path;         /* owned; where the child finds it */
 	const char *target; /* absolute, inside; borrowed */

@@ -1,6 +1,7 @@
 /* The command line, the spec that comes out of it, and the files of others that are read: words are
  * separated by newlines. */
 #include "sandbox/cgroup_disk.h"
+#include "sandbox/submounts.h"
 #include "sandbox/cgroup_place.h"
 #include "sandbox/cgroup_text.h"
 #include "sandbox/cpuset.h"
@@ -56,7 +57,7 @@ static void fuzz_kernel(const char *text)
 	(void)cgroup_text_service(text, &number);
 	(void)cgroup_text_pressure(text, &number);
 	(void)cgroup_text_weight(text);
-	(void)disk_mounted_below(text, "/a");
+	(void)submounts_in(text, "/a");
 }
 
 static void fuzz_files(const char *text)

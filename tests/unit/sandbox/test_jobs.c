@@ -187,18 +187,43 @@ static void a_private_disk_is_limited(void **state)
 	assert_in_range(atoi(strrchr(job.output, 0x0a) - 2), 80, 99);
 }
 
-static void a_worktree_with_room_for_more_than_the_limit_is_refused(void **state)
+static void a_place_with_room_for_more_than_the_limit_is_refused(void **state)
 {
 	char path[] = "/dev/shm/cupel-test-XXXXXX";
+	const struct sandbox_bind bind = {.from = path, .to = "/cache", .writable = true};
 
 	(void)state;
 	assert_non_null(mkdtemp(path));
 	assert_int_equal(chown(path, TEST_UID, TEST_UID), 0);
 	job_run((struct sandbox_spec){.worktree = path, .limits = {.disk = 1 << 20}}, "echo ran",
 		&job);
+	assert_verdict(&job, SANDBOX_ERRORED);
+	assert_non_null(strstr(job.outcome.reason, "disk can't be held: the worktree is on"));
+	job_run((struct sandbox_spec){.binds = &bind, .bind_count = 1, .limits = {.disk = 1 << 20}},
+		"echo ran", &job);
 	assert_int_equal(rmdir(path), 0);
 	assert_verdict(&job, SANDBOX_ERRORED);
-	assert_non_null(strstr(job.outcome.reason, "disk limit can't be held"));
+	assert_non_null(strstr(job.outcome.reason, "disk can't be held: bind '/dev/shm/cupel"));
+}
+
+/* A user's worktree comes with what is mounted in it; root's doesn't. */
+static void a_user_s_worktree_with_more_room_below_is_refused(void **state)
+{
+	char path[] = "/dev/shm/cupel-test-XXXXXX", below[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	assert_int_equal(mount("test", path, "tmpfs", 0, "size=1m,mode=777"), 0);
+	(void)snprintf(below, sizeof(below), "%s/below", path);
+	assert_int_equal(mkdir(below, 0777), 0);
+	assert_int_equal(mount("test", below, "tmpfs", 0, "size=2m,mode=777"), 0);
+	job_run_as_user((struct sandbox_spec){.worktree = path, .limits = {.disk = 1 << 20}},
+			"head -c 2M /dev/zero > below/full", &job);
+	assert_int_equal(umount(below), 0);
+	assert_int_equal(umount(path), 0);
+	assert_int_equal(rmdir(path), 0);
+	assert_verdict(&job, SANDBOX_ERRORED);
+	assert_non_null(strstr(job.outcome.reason, "another file system is mounted below the"));
 }
 
 static void a_full_disk_is_told(void **state)
@@ -737,7 +762,8 @@ int main(void)
 		cmocka_unit_test(output_can_be_cut_and_the_job_go_on),
 		cmocka_unit_test(open_files_are_limited),
 		cmocka_unit_test(a_private_disk_is_limited),
-		cmocka_unit_test(a_worktree_with_room_for_more_than_the_limit_is_refused),
+		cmocka_unit_test(a_place_with_room_for_more_than_the_limit_is_refused),
+		cmocka_unit_test(a_user_s_worktree_with_more_room_below_is_refused),
 		cmocka_unit_test(a_full_disk_is_told),
 		cmocka_unit_test(too_many_files_are_told),
 		cmocka_unit_test(what_a_user_cannot_hold_is_refused),
