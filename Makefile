@@ -246,12 +246,18 @@ install-library: library $(O)/bin/cupel-sandbox ## libcupel-sandbox, its headers
 	ln -sf libcupel-sandbox.so.0 $(DESTDIR)$(PREFIX)/lib/libcupel-sandbox.so
 	install -m 644 docs/cupel-sandbox.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 sandbox/sandbox.h $(DESTDIR)$(PREFIX)/include/cupel/sandbox
-	install -m 644 base/error.h base/owned.h $(DESTDIR)$(PREFIX)/include/cupel/base
+	install -m 644 base/error_value.h base/owned.h $(DESTDIR)$(PREFIX)/include/cupel/base
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' sandbox/cupel-sandbox.pc.in \
 		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/cupel-sandbox.pc
-try-library: ## installs the library below $(O), and builds and runs its example with it
+# The header must promise nothing that isn't there.
+try-library: ## installs the library below $(O), builds its example with it, shared and static, and runs that
 	$(MAKE) install-library DESTDIR= PREFIX=$(abspath $(O))/installed
-	$(CC) -Wall -o $(O)/installed/example docs/examples/sandbox.c \
-		$$(PKG_CONFIG_PATH=$(O)/installed/lib/pkgconfig pkg-config --cflags --libs cupel-sandbox)
-	LD_LIBRARY_PATH=$(O)/installed/lib $(O)/installed/example true
+	cd $(O)/installed && export PKG_CONFIG_PATH=lib/pkgconfig && \
+		$(CC) -Wall -Werror -o shared $(CURDIR)/docs/examples/sandbox.c $$(pkg-config --cflags --libs cupel-sandbox) && \
+		$(CC) -Wall -Werror -o static $(CURDIR)/docs/examples/sandbox.c $$(pkg-config --cflags cupel-sandbox) \
+			-Wl,-Bstatic $$(pkg-config --static --libs cupel-sandbox) -Wl,-Bdynamic && \
+		LD_LIBRARY_PATH=lib ./shared true && ./static true && \
+		nm -D --defined-only -P lib/libcupel-sandbox.so.0 | cut -d' ' -f1 >exported && \
+		cat include/cupel/*/*.h | grep -oE '^[a-z].*\b\w+\(' | grep -v 'static inline\|^#' | grep -oE '\w+\($$' | tr -d '(' | \
+		{ status=0; while read -r name; do grep -qx "$$name" exported || { echo "$$name is declared and not exported"; status=1; }; done; exit $$status; }
 .PHONY: library install-library try-library

@@ -1,17 +1,13 @@
 /* error.h - one failure, told in one sentence to whoever has to act on it. */
 #pragma once
 
+#include "base/error_value.h"
+
 #include <errno.h>
 
-/* Zero it before use. `text` is always terminated; a sentence too long for it is cut.
- * Arguments may point into `text`. */
-struct error {
-	int code; /* a positive errno, 0 while nothing failed */
-	char text[480];
-};
-
-/* Fills `err` (NULL is fine) with "SENTENCE: strerror(code)". Returns -code, so that a function
- * can end with `return error_set(err, errno, "open %s", path);`. */
+/* Fills `err` (NULL is fine) with "SENTENCE: strerror(code)"; arguments may point into its text.
+ * Returns -code, so that a function can end with `return error_set(err, errno, "open %s", path);`.
+ */
 int error_set(struct error *err, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

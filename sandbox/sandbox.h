@@ -13,7 +13,7 @@
  * One thread may use a sandbox; different sandboxes are independent. */
 #pragma once
 
-#include "base/error.h"
+#include "base/error_value.h"
 #include "base/owned.h"
 
 #include <stdbool.h>
