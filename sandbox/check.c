@@ -1,13 +1,18 @@
 /* What this host offers, found by trying it. */
+#include "base/units.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/filter.h"
 #include "sandbox/ids.h"
 #include "sandbox/landlock.h"
+#include "sandbox/plan.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/step.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 struct checker {
 	void (*line)(void *context, bool ok, const char *what, const char *remedy);
@@ -73,6 +78,49 @@ static void check_limits(struct checker *c)
 	}
 }
 
+/* What depends on where the job writes: tried on the current directory. */
+static void check_disk(struct checker *c, const struct source *here)
+{
+	struct statvfs fs;
+	char what[160], size[24];
+
+	if (fstatvfs(here->fd, &fs) < 0)
+		return;
+	units_format_size((uint64_t)fs.f_blocks * fs.f_frsize, size, sizeof(size));
+	(void)snprintf(what, sizeof(what),
+		       "limit of disk from %s on, for a worktree here: what its file system has",
+		       size);
+	tell(c, true, false, what, NULL);
+}
+
+static void check_io_weight(struct checker *c, const struct source *here)
+{
+	const struct sandbox_spec spec = {.limits = {.io_weight = 200}};
+	const struct plan plan = {.spec = &spec, .worktree = *here, .system = SOURCE_NONE};
+	struct cgroup *cg = NULL;
+	struct error err = {0};
+	int rc = cgroup_new(&plan, &cg, &err);
+
+	tell(c, rc == 0, false, "io weight, for a worktree here", err.text);
+	cgroup_free(cg);
+}
+
+static void check_here(struct checker *c)
+{
+	const struct sandbox_spec spec = {.worktree_open = true,
+					  .worktree_fd = open(".", O_PATH | O_CLOEXEC)};
+	struct ids ids = {0}; /* a user's: it is looked at only */
+	struct source here = SOURCE_NONE;
+
+	if (source_worktree(&spec, &ids, &here, NULL) == 0) { /* else no job runs here anyway */
+		check_disk(c, &here);
+		check_io_weight(c, &here);
+	}
+	source_done(&here);
+	if (spec.worktree_fd >= 0)
+		(void)close(spec.worktree_fd);
+}
+
 static void check_filter(struct checker *c)
 {
 	const struct filter *filter;
@@ -95,5 +143,7 @@ int sandbox_check(void (*line)(void *context, bool ok, const char *what, const c
 	tell(&c, landlock_version() > 0, false, landlock_version() ? what : "Landlock",
 	     "a second wall only; boot with lsm=landlock,...");
 	check_limits(&c);
+	tell(&c, true, false, "limit of disk and inodes, for private directories", NULL);
+	check_here(&c);
 	return c.missing;
 }

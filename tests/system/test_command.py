@@ -2,6 +2,7 @@
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -61,6 +62,16 @@ class BadInput(CommandTest):
         self.assert_refused("--", "true", cwd="/tmp", says="the host's own /tmp")
         self.assert_refused("--", "true", env={"HOME": str(self.tree)}, says="home directory")
         self.assert_refused("--", "true", cwd=pwd.getpwuid(os.getuid()).pw_dir, env={}, says="home directory")
+
+    def test_what_this_host_offers(self):
+        done = self.type("--check")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for what in ("with all namespaces", "host ids", "system call filter", "Landlock", "limit of memory", "limit of tasks",
+                     "limit of processors", "limit of processor time", "limit of io read", "limit of io written", "io weight",
+                     "limit of disk from .* for a worktree here", "limit of disk and inodes, for private", "cpuset", "freezing"):
+            self.assertRegex(done.stdout, rf"(?m)^(ok       |missing  ).*{what}")
+        for missing in re.finditer(r"(?m)^missing .*\n(.*)", done.stdout):
+            self.assertRegex(missing.group(1), "^         .+", missing.group(0))
 
     def test_a_relative_worktree_is_one(self):
         (self.tree / "sub").mkdir()
