@@ -70,55 +70,56 @@ static void fill(ProtobufCMessage *m)
 		fill_field(m, &m->descriptor->fields[i]);
 }
 
+static const struct {
+	uint8_t type;
+	const ProtobufCMessageDescriptor *message;
+} all[] = {
+	{FRAME_HELLO, &cupel__hello__descriptor},
+	{FRAME_WELCOME, &cupel__welcome__descriptor},
+	{FRAME_ERROR, &cupel__error__descriptor},
+	{FRAME_PING, &cupel__ping__descriptor},
+	{FRAME_PONG, &cupel__ping__descriptor},
+	{FRAME_EVENT, &cupel__event__descriptor},
+	{FRAME_EVENT_ACK, &cupel__event_ack__descriptor},
+	{FRAME_ASSIGN, &cupel__assign__descriptor},
+	{FRAME_ACCEPT, &cupel__accept__descriptor},
+	{FRAME_DECLINE, &cupel__decline__descriptor},
+	{FRAME_HEARTBEAT, &cupel__heartbeat__descriptor},
+	{FRAME_LEASE, &cupel__lease__descriptor},
+	{FRAME_PHASE, &cupel__phase__descriptor},
+	{FRAME_PLAN, &cupel__plan__descriptor},
+	{FRAME_LOG_ACK, &cupel__log_ack__descriptor},
+	{FRAME_RESULT, &cupel__result__descriptor},
+	{FRAME_RESULT_ACK, &cupel__result_ack__descriptor},
+	{FRAME_RELEASED, &cupel__released__descriptor},
+	{FRAME_STOP, &cupel__stop__descriptor},
+	{FRAME_DRAIN, &cupel__drain__descriptor},
+	{FRAME_RUNNER_LIMITS, &cupel__set_limits__descriptor},
+	{FRAME_SUBMIT, &cupel__submit__descriptor},
+	{FRAME_SUBMITTED, &cupel__submitted__descriptor},
+	{FRAME_GET, &cupel__run_request__descriptor},
+	{FRAME_WATCH, &cupel__run_request__descriptor},
+	{FRAME_CANCEL, &cupel__run_request__descriptor},
+	{FRAME_RETRY, &cupel__run_request__descriptor},
+	{FRAME_WHY, &cupel__run_request__descriptor},
+	{FRAME_FOLLOW, &cupel__run_request__descriptor},
+	{FRAME_RUN, &cupel__run__descriptor},
+	{FRAME_LIST, &cupel__list__descriptor},
+	{FRAME_RUNS, &cupel__runs__descriptor},
+	{FRAME_TAIL, &cupel__tail__descriptor},
+	{FRAME_TAIL_END, &cupel__tail_end__descriptor},
+	{FRAME_RUNNERS, &cupel__runners_request__descriptor},
+	{FRAME_RUNNER_LIST, &cupel__runner_list__descriptor},
+	{FRAME_EXPLANATION, &cupel__explanation__descriptor},
+	{FRAME_DRAIN_RUNNER, &cupel__drain_request__descriptor},
+	{FRAME_SET_LIMITS, &cupel__set_limits__descriptor},
+	{FRAME_ENROLL, &cupel__enroll__descriptor},
+	{FRAME_TOKEN, &cupel__token__descriptor},
+	{FRAME_DONE, &cupel__done__descriptor},
+};
+
 static void every_message_goes_round(void **state)
 {
-	static const struct {
-		uint8_t type;
-		const ProtobufCMessageDescriptor *message;
-	} all[] = {
-		{FRAME_HELLO, &cupel__hello__descriptor},
-		{FRAME_WELCOME, &cupel__welcome__descriptor},
-		{FRAME_ERROR, &cupel__error__descriptor},
-		{FRAME_PING, &cupel__ping__descriptor},
-		{FRAME_PONG, &cupel__ping__descriptor},
-		{FRAME_EVENT, &cupel__event__descriptor},
-		{FRAME_EVENT_ACK, &cupel__event_ack__descriptor},
-		{FRAME_ASSIGN, &cupel__assign__descriptor},
-		{FRAME_ACCEPT, &cupel__accept__descriptor},
-		{FRAME_DECLINE, &cupel__decline__descriptor},
-		{FRAME_HEARTBEAT, &cupel__heartbeat__descriptor},
-		{FRAME_LEASE, &cupel__lease__descriptor},
-		{FRAME_PHASE, &cupel__phase__descriptor},
-		{FRAME_PLAN, &cupel__plan__descriptor},
-		{FRAME_LOG_ACK, &cupel__log_ack__descriptor},
-		{FRAME_RESULT, &cupel__result__descriptor},
-		{FRAME_RESULT_ACK, &cupel__result_ack__descriptor},
-		{FRAME_RELEASED, &cupel__released__descriptor},
-		{FRAME_STOP, &cupel__stop__descriptor},
-		{FRAME_DRAIN, &cupel__drain__descriptor},
-		{FRAME_RUNNER_LIMITS, &cupel__set_limits__descriptor},
-		{FRAME_SUBMIT, &cupel__submit__descriptor},
-		{FRAME_SUBMITTED, &cupel__submitted__descriptor},
-		{FRAME_GET, &cupel__run_request__descriptor},
-		{FRAME_WATCH, &cupel__run_request__descriptor},
-		{FRAME_CANCEL, &cupel__run_request__descriptor},
-		{FRAME_RETRY, &cupel__run_request__descriptor},
-		{FRAME_WHY, &cupel__run_request__descriptor},
-		{FRAME_FOLLOW, &cupel__run_request__descriptor},
-		{FRAME_RUN, &cupel__run__descriptor},
-		{FRAME_LIST, &cupel__list__descriptor},
-		{FRAME_RUNS, &cupel__runs__descriptor},
-		{FRAME_TAIL, &cupel__tail__descriptor},
-		{FRAME_TAIL_END, &cupel__tail_end__descriptor},
-		{FRAME_RUNNERS, &cupel__runners_request__descriptor},
-		{FRAME_RUNNER_LIST, &cupel__runner_list__descriptor},
-		{FRAME_EXPLANATION, &cupel__explanation__descriptor},
-		{FRAME_DRAIN_RUNNER, &cupel__drain_request__descriptor},
-		{FRAME_SET_LIMITS, &cupel__set_limits__descriptor},
-		{FRAME_ENROLL, &cupel__enroll__descriptor},
-		{FRAME_TOKEN, &cupel__token__descriptor},
-		{FRAME_DONE, &cupel__done__descriptor},
-	};
 	unsigned known = 1; /* LOG, which is raw */
 
 	(void)state;

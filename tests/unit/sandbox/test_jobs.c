@@ -9,6 +9,7 @@
 
 #include "tests/unit/sandbox/jobs.h"
 
+#include <errno.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -745,55 +746,55 @@ static void a_cancelled_job_says_by_whom(void **state)
 	sandbox_free(s);
 }
 
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(a_job_passes_or_fails_by_its_status),
+	cmocka_unit_test(a_user_gets_the_same_walls),
+	cmocka_unit_test(wall_time_ends_a_job),
+	cmocka_unit_test(silence_ends_a_job_but_output_keeps_it_alive),
+	cmocka_unit_test(the_memory_limit_kills_and_says_how_much),
+	cmocka_unit_test(files_in_tmp_are_memory),
+	cmocka_unit_test(forks_past_the_task_limit_are_refused),
+	cmocka_unit_test(a_users_task_limit_holds_without_groups),
+	cmocka_unit_test(processor_time_is_counted_over_all_processes),
+	cmocka_unit_test(bandwidth_is_held),
+	cmocka_unit_test(output_is_cut_at_its_limit_to_the_byte),
+	cmocka_unit_test(output_can_be_cut_and_the_job_go_on),
+	cmocka_unit_test(open_files_are_limited),
+	cmocka_unit_test(a_private_disk_is_limited),
+	cmocka_unit_test(a_place_with_room_for_more_than_the_limit_is_refused),
+	cmocka_unit_test(a_user_s_worktree_with_more_room_below_is_refused),
+	cmocka_unit_test(a_full_disk_is_told),
+	cmocka_unit_test(too_many_files_are_told),
+	cmocka_unit_test(what_a_user_cannot_hold_is_refused),
+	cmocka_unit_test(the_root_is_made_from_nothing),
+	cmocka_unit_test(nothing_of_the_host_can_be_written),
+	cmocka_unit_test(the_job_has_three_descriptors_and_no_input),
+	cmocka_unit_test(the_environment_is_a_list),
+	cmocka_unit_test(the_first_process_tells_nothing_about_the_caller),
+	cmocka_unit_test(what_the_caller_ignores_the_job_does_not),
+	cmocka_unit_test(a_user_with_subordinate_ids_gets_the_same_walls),
+	cmocka_unit_test(loopback_works_and_nothing_else_does),
+	cmocka_unit_test(a_network_made_ahead_serves_one_job),
+	cmocka_unit_test(denied_calls_are_named_with_a_hint),
+	cmocka_unit_test(nested_lets_a_suite_sandbox_itself),
+	cmocka_unit_test(nothing_survives_its_job),
+	cmocka_unit_test(a_missing_command_is_127_and_no_fault_of_the_box),
+	cmocka_unit_test(a_worktree_is_written_as_its_owner),
+	cmocka_unit_test(roots_worktree_gets_no_setuid_files),
+	cmocka_unit_test(the_host_itself_is_no_worktree),
+	cmocka_unit_test(the_host_itself_is_known_under_other_names),
+	cmocka_unit_test(a_worktree_that_is_a_link_is_refused),
+	cmocka_unit_test(a_worktree_of_somebody_else_is_named),
+	cmocka_unit_test(what_is_not_there_is_the_specs_own_fault),
+	cmocka_unit_test(binds_show_and_hide),
+	cmocka_unit_test(a_frozen_job_stands_still_and_goes_on),
+	cmocka_unit_test(a_frozen_job_can_be_killed),
+	cmocka_unit_test(limits_change_while_it_runs),
+	cmocka_unit_test(a_cancelled_job_says_by_whom),
+};
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_job_passes_or_fails_by_its_status),
-		cmocka_unit_test(a_user_gets_the_same_walls),
-		cmocka_unit_test(wall_time_ends_a_job),
-		cmocka_unit_test(silence_ends_a_job_but_output_keeps_it_alive),
-		cmocka_unit_test(the_memory_limit_kills_and_says_how_much),
-		cmocka_unit_test(files_in_tmp_are_memory),
-		cmocka_unit_test(forks_past_the_task_limit_are_refused),
-		cmocka_unit_test(a_users_task_limit_holds_without_groups),
-		cmocka_unit_test(processor_time_is_counted_over_all_processes),
-		cmocka_unit_test(bandwidth_is_held),
-		cmocka_unit_test(output_is_cut_at_its_limit_to_the_byte),
-		cmocka_unit_test(output_can_be_cut_and_the_job_go_on),
-		cmocka_unit_test(open_files_are_limited),
-		cmocka_unit_test(a_private_disk_is_limited),
-		cmocka_unit_test(a_place_with_room_for_more_than_the_limit_is_refused),
-		cmocka_unit_test(a_user_s_worktree_with_more_room_below_is_refused),
-		cmocka_unit_test(a_full_disk_is_told),
-		cmocka_unit_test(too_many_files_are_told),
-		cmocka_unit_test(what_a_user_cannot_hold_is_refused),
-		cmocka_unit_test(the_root_is_made_from_nothing),
-		cmocka_unit_test(nothing_of_the_host_can_be_written),
-		cmocka_unit_test(the_job_has_three_descriptors_and_no_input),
-		cmocka_unit_test(the_environment_is_a_list),
-		cmocka_unit_test(the_first_process_tells_nothing_about_the_caller),
-		cmocka_unit_test(what_the_caller_ignores_the_job_does_not),
-		cmocka_unit_test(a_user_with_subordinate_ids_gets_the_same_walls),
-		cmocka_unit_test(loopback_works_and_nothing_else_does),
-		cmocka_unit_test(a_network_made_ahead_serves_one_job),
-		cmocka_unit_test(denied_calls_are_named_with_a_hint),
-		cmocka_unit_test(nested_lets_a_suite_sandbox_itself),
-		cmocka_unit_test(nothing_survives_its_job),
-		cmocka_unit_test(a_missing_command_is_127_and_no_fault_of_the_box),
-		cmocka_unit_test(a_worktree_is_written_as_its_owner),
-		cmocka_unit_test(roots_worktree_gets_no_setuid_files),
-		cmocka_unit_test(the_host_itself_is_no_worktree),
-		cmocka_unit_test(the_host_itself_is_known_under_other_names),
-		cmocka_unit_test(a_worktree_that_is_a_link_is_refused),
-		cmocka_unit_test(a_worktree_of_somebody_else_is_named),
-		cmocka_unit_test(what_is_not_there_is_the_specs_own_fault),
-		cmocka_unit_test(binds_show_and_hide),
-		cmocka_unit_test(a_frozen_job_stands_still_and_goes_on),
-		cmocka_unit_test(a_frozen_job_can_be_killed),
-		cmocka_unit_test(limits_change_while_it_runs),
-		cmocka_unit_test(a_cancelled_job_says_by_whom),
-	};
-
 	int failed;
 
 	if (geteuid() != 0) {

@@ -14,6 +14,7 @@
 #include "sandbox/cgroup_place.h"
 #include "tests/unit/sandbox/jobs.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
