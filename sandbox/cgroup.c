@@ -373,9 +373,10 @@ bool cgroup_names_disks(const struct sandbox_limits *limits)
 bool cgroup_stands(const struct cgroup *cg)
 {
 	bool stands = true;
+	struct stat st;
 
-	for (size_t i = 0; i < cg->count && stands; i++)
-		stands = faccessat(cg->group[i].dir, "cgroup.procs", F_OK, 0) == 0;
+	for (size_t i = 0; i < cg->count && stands; i++) /* nobody else gives that name */
+		stands = fstatat(cg->group[i].parent, cg->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 	return stands;
 }
 

@@ -3,5 +3,6 @@
 
 #include <sys/stat.h>
 
-/* Which of them `path` (a real one, or "") or `st` is, under whatever name; NULL: none. */
+/* Which of them `st` is, under whatever name; NULL: none. By its `path` (or "") also one that was
+ * mounted lately. */
 const char *host_dir_name(const char *path, const struct stat *st);

@@ -4,7 +4,6 @@
 #include "sandbox/landlock.h"
 #include "sandbox/network.h"
 #include "sandbox/order.h"
-#include "sandbox/packet.h"
 #include "sandbox/payload.h"
 #include "sandbox/priority.h"
 #include "sandbox/root.h"
@@ -100,14 +99,10 @@ static int await_go(struct plan *plan)
 /* The plan itself, for whom was born before it was made. */
 static int await_order(struct plan *plan)
 {
-	int fds[PACKET_FDS_MAX], rc;
-	size_t count;
-	char word;
-	ssize_t n = packet_receive(plan->control, INT64_MAX, &word, 1, fds, &count);
+	int rc = order_receive(plan);
 
-	if (n == 0)
+	if (rc == -ESHUTDOWN)
 		_exit(1); /* the caller died, or doesn't need it */
-	rc = n < 0 ? (int)n : order_read(fds, count, plan);
 	errno = -rc;
 	return rc < 0 ? plan_fail(plan, "the order") : 0;
 }
@@ -284,6 +279,7 @@ static const struct {
 	{STEP_DEVICES, root_devices, BUILDING, true},
 	{STEP_PRIVATE_DIRS, root_private_dirs, ALL},
 	{STEP_PTS, root_pts, ALL},
+	{STEP_QUEUES, root_queues, ALL},
 	{STEP_PROC, root_proc, ALL},
 	{STEP_PROC_MASK, root_proc_mask, ALL},
 	{STEP_NETWORK, network, ALL},

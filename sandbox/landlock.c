@@ -1,10 +1,8 @@
 #include "sandbox/landlock.h"
 
-#include "sandbox/root.h"
 #include "sandbox/sys.h"
 
 #include <linux/landlock.h>
-#include <sys/stat.h>
 
 /* Newer than Debian's headers. */
 #define FS_REFER            (1ULL << 13)
@@ -23,7 +21,8 @@ struct ruleset_attr {
 	 LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |                               \
 	 LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |                             \
 	 LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM)
-#define FS_OF_FILES (LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE)
+#define FS_OF_FILES  (LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE)
+#define FS_OF_QUEUES (FS_OF_FILES | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE)
 
 int landlock_version(void)
 {
@@ -33,37 +32,24 @@ int landlock_version(void)
 	return version < 0 ? 0 : (int)version;
 }
 
+static int add(int ruleset, const struct landlock_path_beneath_attr *rule)
+{
+	return (int)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, rule, 0);
+}
+
 static int allow(int ruleset, const char *path, uint64_t access)
 {
 	struct landlock_path_beneath_attr rule = {.allowed_access = access};
-	struct stat st;
-	int rc = 0;
+	int rc;
 
 	rule.parent_fd = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
 	if (rule.parent_fd < 0) /* a root of the owner's choice may lack it */
 		return errno == ENOENT ? 0 : -1;
-	if (fstat(rule.parent_fd, &st) == 0 && !S_ISDIR(st.st_mode))
+	rc = add(ruleset, &rule);
+	if (rc < 0 && errno == EINVAL) { /* it is a file */
 		rule.allowed_access &= FS_OF_FILES;
-	if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
-		rc = -1;
-	(void)close(rule.parent_fd);
-	return rc;
-}
-
-/* POSIX message queues are files of a file system that stands nowhere, one for each ipc namespace.
- */
-static int allow_queues(int ruleset, uint64_t writes)
-{
-	static const struct root_option none[] = {{NULL, NULL}};
-	struct landlock_path_beneath_attr rule = {
-		.allowed_access = writes & (FS_OF_FILES | LANDLOCK_ACCESS_FS_MAKE_REG |
-					    LANDLOCK_ACCESS_FS_REMOVE_FILE)};
-	int rc;
-
-	rule.parent_fd = root_make_mount("mqueue", none, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	if (rule.parent_fd < 0)
-		return 0; /* a kernel without them */
-	rc = (int)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+		rc = add(ruleset, &rule);
+	}
 	(void)close(rule.parent_fd);
 	return rc;
 }
@@ -76,8 +62,8 @@ static int allow_usual(struct plan *plan, int ruleset, uint64_t writes)
 	for (size_t i = 0; i < sizeof(writable) / sizeof(writable[0]); i++)
 		if (allow(ruleset, writable[i], writes) < 0)
 			return plan_fail(plan, writable[i]);
-	if (allow_queues(ruleset, writes) < 0)
-		return plan_fail(plan, "message queues");
+	if (allow(ruleset, "/dev/mqueue", writes & FS_OF_QUEUES) < 0)
+		return plan_fail(plan, "/dev/mqueue");
 	return allow(ruleset, "/proc", writes & FS_OF_FILES) < 0 ? plan_fail(plan, "/proc") : 0;
 }
 

@@ -274,13 +274,8 @@ static int launch_here(struct plan *plan, struct cgroup *cg, struct launched *l,
 static int launch_there(const struct plan *plan, struct sandbox_launcher *launcher,
 			struct launched *l, struct error *err)
 {
-	int fds[PACKET_FDS_MAX], rc;
-	owned_fd order = order_write(plan);
+	int rc = order_send(l->control, plan);
 
-	if (order < 0)
-		return error_set(err, -order, "write the job's plan");
-	fds[0] = order;
-	rc = packet_send(l->control, "o", 1, fds, 1 + order_fds(plan, fds + 1));
 	if (rc < 0 && rc != -EPIPE) /* he has given up already, and his last word tells why */
 		return error_set(err, -rc, "give the job's plan");
 	return launcher_await(launcher, l, err);

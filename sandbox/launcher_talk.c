@@ -128,7 +128,8 @@ int talk_await(struct sandbox_launcher *l, uint32_t id, struct resident_answer *
 int talk_ask(struct sandbox_launcher *l, const struct resident_ask *q, const int *fds, size_t count,
 	     struct error *err)
 {
-	int rc = packet_send(l->socket, q, sizeof(*q), fds, count);
+	size_t length = offsetof(struct resident_ask, path) + strlen(q->path) + 1;
+	int rc = packet_send(l->socket, q, length, fds, count);
 
 	if (rc == -EPIPE || rc == -ECONNRESET)
 		return launcher_died(err);

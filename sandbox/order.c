@@ -3,13 +3,17 @@
 #include "base/buffer.h"
 #include "base/fd.h"
 #include "base/owned.h"
+#include "sandbox/packet.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-/* First in the file; whatever else there is has its place told here, from the file's start. */
+/* PACKET_MAX: what most jobs are told in. A copy of it is in each first process's memory. */
+#define PACKET_MAX 65536
+
+/* First in the bytes; whatever else there is has its place told here, from their start. */
 struct head {
 	struct plan plan;
 	struct sandbox_spec spec;
@@ -97,21 +101,8 @@ static void put_all(struct writer *w, const struct plan *plan)
 		memcpy(w->bytes.data, &head, sizeof(head));
 }
 
-int order_write(const struct plan *plan)
-{
-	owned_buffer bytes = {0};
-	struct writer w = {0};
-	owned_fd fd = memfd_create("cupel-order", MFD_CLOEXEC);
-	int rc = fd < 0 ? -errno : 0;
-
-	put_all(&w, plan);
-	bytes = w.bytes;
-	if (rc == 0)
-		rc = w.rc ? w.rc : fd_write_all(fd, bytes.data, bytes.length);
-	return rc < 0 ? rc : give_fd(&fd);
-}
-
-size_t order_fds(const struct plan *plan, int *fds)
+/* In the order in which take_fds() takes them; how many. */
+static size_t list_fds(const struct plan *plan, int *fds)
 {
 	size_t count = 0;
 
@@ -127,7 +118,35 @@ size_t order_fds(const struct plan *plan, int *fds)
 	return count;
 }
 
-/* The same walk as order_fds(). */
+/* What is too long for a packet goes as a memory file before the others. */
+static int send_file(int control, const struct buffer *bytes, int *fds, size_t count)
+{
+	owned_fd fd = memfd_create("cupel-order", MFD_CLOEXEC);
+	int rc = fd < 0 ? -errno : fd_write_all(fd, bytes->data, bytes->length);
+
+	memmove(fds + 1, fds, count * sizeof(*fds));
+	fds[0] = fd;
+	return rc < 0 ? rc : packet_send(control, "o", 1, fds, count + 1);
+}
+
+int order_send(int control, const struct plan *plan)
+{
+	owned_buffer bytes = {0};
+	struct writer w = {0};
+	int fds[PACKET_FDS_MAX], rc;
+	size_t count = list_fds(plan, fds);
+
+	put_all(&w, plan);
+	bytes = w.bytes;
+	if (w.rc < 0)
+		return w.rc;
+	rc = bytes.length > PACKET_MAX ? -EMSGSIZE
+				       : packet_send(control, bytes.data, bytes.length, fds, count);
+	/* The host's bound of packets may be lower, too (net.core.wmem_default). */
+	return rc == -EMSGSIZE ? send_file(control, &bytes, fds, count) : rc;
+}
+
+/* The same walk as list_fds(). */
 static bool take_fds(struct plan *plan, const int *fds, size_t count)
 {
 	size_t wanted = 3 + (plan->worktree.fd >= 0) + (plan->system.fd >= 0) + plan->bind_count;
@@ -186,22 +205,23 @@ static void point(struct head *head)
 	}
 }
 
-int order_read(const int *fds, size_t count, struct plan *plan)
+static struct head *map(int fd)
+{
+	struct stat st;
+	void *bytes;
+
+	if (fstat(fd, &st) < 0 || st.st_size < (off_t)sizeof(struct head))
+		return NULL;
+	bytes = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	(void)close(fd);
+	return bytes == MAP_FAILED ? NULL : bytes;
+}
+
+static void adopt(struct plan *plan, const struct plan *order)
 {
 	struct plan born = *plan;
-	struct head *head;
-	struct stat st;
 
-	if (count < 1 || fstat(fds[0], &st) < 0 || st.st_size < (off_t)sizeof(*head))
-		return -EPROTO;
-	head = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fds[0], 0);
-	(void)close(fds[0]);
-	if (head == MAP_FAILED)
-		return -errno;
-	point(head);
-	if (!take_fds(&head->plan, fds + 1, count - 1))
-		return -EPROTO;
-	*plan = head->plan;
+	*plan = *order;
 	plan->control = born.control;
 	plan->go = born.go;
 	plan->root = born.root;
@@ -215,5 +235,27 @@ int order_read(const int *fds, size_t count, struct plan *plan)
 	plan->title = born.title;
 	plan->title_length = born.title_length;
 	plan->failure = born.failure;
+}
+
+int order_receive(struct plan *plan)
+{
+	static _Alignas(struct head) char packet[PACKET_MAX];
+	int all[PACKET_FDS_MAX], *fds = all;
+	size_t count;
+	ssize_t n = packet_receive(plan->control, INT64_MAX, packet, sizeof(packet), all, &count);
+	struct head *head = (struct head *)(void *)packet;
+
+	if (n <= 0)
+		return n < 0 ? (int)n : -ESHUTDOWN;
+	if (n == 1 && count) {
+		head = map(*fds++);
+		count--;
+	}
+	if (!head || (n > 1 && (size_t)n < sizeof(*head)))
+		return -EPROTO;
+	point(head);
+	if (!take_fds(&head->plan, fds, count))
+		return -EPROTO;
+	adopt(plan, &head->plan);
 	return 0;
 }

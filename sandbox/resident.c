@@ -310,23 +310,33 @@ static void reap(struct resident *r)
 		bury(r, pid, &usage);
 }
 
+/* One wish, -EPROTO: none that is understood; 0: the caller is gone. */
+static int hear(const struct resident *r, int64_t until, struct resident_ask *q, int *fds,
+		size_t *count)
+{
+	const size_t least = offsetof(struct resident_ask, path) + 1;
+	ssize_t n = packet_receive(r->socket, until, q, sizeof(*q), fds, count);
+
+	if (n == 0)
+		return 0;
+	return n >= (ssize_t)least && !q->path[(size_t)n - least] ? 1 : -EPROTO;
+}
+
 /* False when the caller is gone. */
 static bool serve(struct resident *r)
 {
 	static struct resident_ask q;
 	int fds[PACKET_FDS_MAX];
 	size_t count;
-	ssize_t n = packet_receive(r->socket, 0, &q, sizeof(q), fds, &count);
+	int rc = hear(r, 0, &q, fds, &count);
 
-	if (n == 0)
-		return false;
-	if (n == sizeof(q) && q.word == ASK_BIRTH)
+	if (rc > 0 && q.word == ASK_BIRTH)
 		give_birth(r, &q, fds, count);
-	else if (n == sizeof(q) && q.word == ASK_DETACH && count)
+	else if (rc > 0 && q.word == ASK_DETACH && count)
 		detach(r, &q, fds[0]);
 	while (count)
 		(void)close(fds[--count]);
-	return true;
+	return rc != 0;
 }
 
 /* A user's launcher is root of a namespace of its own, whose ids the caller writes. */
@@ -342,9 +352,7 @@ static int become_somebody(struct resident *r, const struct resident_ask *q)
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET) < 0)
 		return -errno;
 	answer(r, &a, -1);
-	if (packet_receive(r->socket, INT64_MAX, &mapped, sizeof(mapped), NULL, &count) !=
-		    sizeof(mapped) ||
-	    mapped.word != ASK_MAPPED)
+	if (hear(r, INT64_MAX, &mapped, NULL, &count) <= 0 || mapped.word != ASK_MAPPED)
 		return -ECANCELED;
 	r->own = q->ids;
 	return 0;
@@ -389,8 +397,7 @@ static bool greet(struct resident *r)
 	size_t count;
 
 	if (packet_send(r->socket, &hello, sizeof(hello), NULL, 0) < 0 ||
-	    packet_receive(r->socket, INT64_MAX, &q, sizeof(q), NULL, &count) != sizeof(q) ||
-	    q.word != ASK_SETUP)
+	    hear(r, INT64_MAX, &q, NULL, &count) <= 0 || q.word != ASK_SETUP)
 		return false;
 	a.id = q.id;
 	(void)set_up(r, &q, &a);

@@ -43,7 +43,7 @@ struct resident_ask {
 	bool writable; /* ASK_DETACH */
 	dev_t device;
 	ino_t inode;
-	char path[PATH_MAX];
+	char path[PATH_MAX]; /* the last: no more of it is sent than there is */
 };
 
 struct resident_answer {

@@ -133,10 +133,25 @@ int root_ready(struct plan *plan)
 
 int root_skeleton(struct plan *plan)
 {
-	static const char *const directories[] = {
-		"usr",  "etc", "proc",    "dev",  "dev/pts", "dev/shm",
-		"tmp",  "var", "var/tmp", "home", "run",     ("home/" SANDBOX_USER),
-		"root", "sys", "opt",     "mnt",  "srv",     "build"};
+	static const char *const directories[] = {"usr",
+						  "etc",
+						  "proc",
+						  "dev",
+						  "dev/pts",
+						  "dev/shm",
+						  "dev/mqueue",
+						  "tmp",
+						  "var",
+						  "var/tmp",
+						  "home",
+						  "run",
+						  ("home/" SANDBOX_USER),
+						  "root",
+						  "sys",
+						  "opt",
+						  "mnt",
+						  "srv",
+						  "build"};
 	static const char *const links[][2] = {
 		{"/proc/self/fd", "dev/fd"},       {"/proc/self/fd/0", "dev/stdin"},
 		{"/proc/self/fd/1", "dev/stdout"}, {"/proc/self/fd/2", "dev/stderr"},
@@ -363,6 +378,18 @@ int root_pts(struct plan *plan)
 					      {NULL, NULL}};
 
 	return attach(plan, root_make_mount("devpts", options, MOUNT_ATTR_NOEXEC), "dev/pts");
+}
+
+/* The ipc namespace's message queues. Mounted, they have a place that rules of Landlock can name.
+ */
+int root_queues(struct plan *plan)
+{
+	static const struct root_option none[] = {{NULL, NULL}};
+	int fd = root_make_mount("mqueue", none, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+
+	if (fd < 0 && errno == ENODEV)
+		return 0; /* a kernel without them */
+	return attach(plan, fd, "dev/mqueue");
 }
 
 int root_proc(struct plan *plan)

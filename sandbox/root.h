@@ -22,6 +22,7 @@ int root_system(struct plan *plan);
 int root_etc(struct plan *plan);
 int root_devices(struct plan *plan);
 int root_pts(struct plan *plan);
+int root_queues(struct plan *plan);
 int root_proc(struct plan *plan);
 int root_proc_mask(struct plan *plan);
 int root_private_dirs(struct plan *plan);

@@ -48,14 +48,12 @@ int source_mount(int dir, const char *path, unsigned flags)
 	return fd;
 }
 
-static int remember(struct source *s, const struct stat *st)
+/* Where the kernel sees it. */
+static int find_path(struct source *s)
 {
 	char link[64], path[PATH_MAX];
 	ssize_t n;
 
-	s->device = st->st_dev;
-	s->inode = st->st_ino;
-	s->directory = S_ISDIR(st->st_mode);
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", s->fd);
 	n = readlink(link, path, sizeof(path));
 	if (n < 0 || (size_t)n >= sizeof(path))
@@ -101,15 +99,22 @@ static int detach_as_root(struct source *s, const struct ids *ids, const struct 
 	return map_owner(s, ids, st, what, err);
 }
 
-/* Takes `fd` over. */
-static int identify(struct source *s, int fd, struct stat *st, const char *what, struct error *err)
+/* Takes `fd` over. `path` is real, or root's, who needs none; NULL: it is to be found. */
+static int identify(struct source *s, int fd, const char *path, struct stat *st, const char *what,
+		    struct error *err)
 {
 	int rc;
 
 	s->fd = fd;
 	if (fstat(fd, st) < 0)
 		return error_set(err, errno, "look at %s", what);
-	rc = remember(s, st);
+	s->device = st->st_dev;
+	s->inode = st->st_ino;
+	s->directory = S_ISDIR(st->st_mode);
+	if (path)
+		rc = (s->path = strdup(path)) ? 0 : -ENOMEM;
+	else
+		rc = find_path(s);
 	return rc < 0 ? error_set(err, -rc, "find the path of %s", what) : 0;
 }
 
@@ -139,11 +144,11 @@ static int refuse_host(const struct source *s, const struct stat *st, const char
 		    : 0;
 }
 
-static int fill(struct source *s, int fd, const struct ids *ids, const char *what,
+static int fill(struct source *s, int fd, const char *path, const struct ids *ids, const char *what,
 		struct error *err)
 {
 	struct stat st;
-	int rc = identify(s, fd, &st, what, err);
+	int rc = identify(s, fd, path, &st, what, err);
 
 	if (rc == 0 && s->writable)
 		rc = refuse_host(s, &st, what, err);
@@ -215,6 +220,7 @@ int source_worktree(const struct sandbox_spec *spec, const struct ids *ids, stru
 		    struct error *err)
 {
 	struct source s = {.fd = -1, .writable = true, .target = SANDBOX_WORKTREE};
+	const char *path = NULL; /* links may stand above it */
 	int fd, rc;
 
 	if (!spec->worktree_open && !spec->worktree) {
@@ -225,7 +231,9 @@ int source_worktree(const struct sandbox_spec *spec, const struct ids *ids, stru
 				 : open_worktree(spec->worktree, err);
 	if (fd < 0)
 		return fd;
-	rc = fill(&s, fd, ids, "the worktree", err);
+	if (ids->privileged)
+		path = spec->worktree ? spec->worktree : "";
+	rc = fill(&s, fd, path, ids, "the worktree", err);
 	if (rc < 0)
 		source_done(&s);
 	else
@@ -253,7 +261,7 @@ int source_bind(const struct sandbox_bind *bind, const struct ids *ids, struct s
 	}
 	s.writable = bind->writable;
 	s.target = bind->to ? bind->to : bind->from;
-	rc = fill(&s, fd, ids, what, err);
+	rc = fill(&s, fd, bind->from, ids, what, err);
 	if (rc < 0)
 		source_done(&s);
 	else
@@ -268,7 +276,7 @@ int source_root(const char *path, const struct ids *ids, struct source *out, str
 
 	if (fd < 0)
 		return fd;
-	rc = fill(&s, fd, ids, "the root directory", err);
+	rc = fill(&s, fd, path, ids, "the root directory", err);
 	if (rc == 0 && !s.directory)
 		rc = error_say(err, EINVAL, "root '%.200s' is not a directory", path);
 	if (rc < 0)

@@ -20,6 +20,7 @@ static const char *const names[STEP_COUNT] = {
 	[STEP_ETC] = "make /etc",
 	[STEP_DEVICES] = "mount the devices",
 	[STEP_PTS] = "mount /dev/pts",
+	[STEP_QUEUES] = "mount /dev/mqueue",
 	[STEP_PROC] = "mount /proc",
 	[STEP_PROC_MASK] = "mask /proc",
 	[STEP_PRIVATE_DIRS] = "mount the private directories",

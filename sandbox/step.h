@@ -19,6 +19,7 @@ enum step {
 	STEP_ETC,
 	STEP_DEVICES,
 	STEP_PTS,
+	STEP_QUEUES, /* /dev/mqueue */
 	STEP_PROC,
 	STEP_PROC_MASK,
 	STEP_PRIVATE_DIRS, /* /tmp, /var/tmp, /dev/shm, home */

@@ -319,8 +319,9 @@ static void dispatch(struct sandbox *s, enum event event)
 		s->oom_look_until = clock_boot_ms() + OOM_LOOK_MS;         /* by watch_clocks() */
 		break;
 	case EVENT_DENIED:
+		/* Its closing frees the filter, for which there is a better time. */
 		if (!denied_answer(s->job.listener, &s->denied))
-			forget(s, &s->job.listener);
+			(void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->job.listener, NULL);
 		break;
 	}
 }
@@ -397,7 +398,7 @@ int sandbox_step(struct sandbox *s, struct error *err)
 		dispatch(s, (enum event)events[i].data.u32);
 	if (s->dead && bury(s)) {
 		s->over = true;
-		arm(s, 1); /* long past: the descriptor stays readable */
+		(void)watch(s, s->job.pidfd, EPOLLIN, EVENT_PIDFD); /* it stays readable */
 		return 1;
 	}
 	watch_clocks(s);

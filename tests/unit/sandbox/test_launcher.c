@@ -270,6 +270,29 @@ static void a_job_whose_limits_are_refused_leaves_nothing(void **state)
 	assert_false(made_up_group_is_left());
 }
 
+static void a_command_may_be_longer_than_a_packet(void **state)
+{
+	static char script[100000];
+	const char *const argv[] = {"sh", "-c", "echo $#", "sh", script, script, script, NULL};
+
+	(void)state;
+	memset(script, 'x', sizeof(script) - 1);
+	for (unsigned ready = 0; ready < 3; ready += 2) {
+		start_launcher(ready);
+		for (int i = 0; i < 2; i++) {
+			struct sandbox_spec spec = {.argv = argv,
+						    .launcher = job_launcher,
+						    .output = job_output,
+						    .context = &job};
+
+			memset(&job, 0, sizeof(job));
+			(void)sandbox_run(&spec, &job.outcome, NULL);
+			assert_says(&job, "3\n");
+		}
+		end_launcher();
+	}
+}
+
 /* What waits was given other limits in vain. */
 static void limits_that_were_refused_are_refused_again(void **state)
 {
@@ -657,6 +680,7 @@ int main(void)
 		cmocka_unit_test(ready_ones_wait_and_go_with_their_launcher),
 		cmocka_unit_test(what_waits_is_not_used_where_it_does_not_fit),
 		cmocka_unit_test(a_job_whose_limits_are_refused_leaves_nothing),
+		cmocka_unit_test(a_command_may_be_longer_than_a_packet),
 		cmocka_unit_test(limits_that_were_refused_are_refused_again),
 		cmocka_unit_test(the_next_job_of_a_user_may_have_other_tasks),
 		cmocka_unit_test(a_job_with_limits_of_io_leaves_what_waits),
