@@ -4,6 +4,7 @@
 #include "sandbox/landlock.h"
 #include "sandbox/network.h"
 #include "sandbox/order.h"
+#include "sandbox/packet.h"
 #include "sandbox/payload.h"
 #include "sandbox/priority.h"
 #include "sandbox/root.h"
@@ -190,22 +191,6 @@ static int cgroup_namespace(struct plan *plan)
 	return unshare(CLONE_NEWCGROUP) < 0 ? plan_fail(plan, "cgroup") : 0;
 }
 
-static int limit(struct plan *plan, int resource, rlim_t value, const char *name)
-{
-	const struct rlimit both = {value, value};
-
-	return setrlimit((__rlimit_resource_t)resource, &both) < 0 ? plan_fail(plan, name) : 0;
-}
-
-static int limits(struct plan *plan)
-{
-	int rc = limit(plan, RLIMIT_CORE, 0, "RLIMIT_CORE");
-
-	if (rc == 0 && plan->tasks)
-		rc = limit(plan, RLIMIT_NPROC, plan->tasks, "RLIMIT_NPROC");
-	return rc;
-}
-
 static const char *moved(const struct plan *plan, const char *copy, const char *text)
 {
 	return text >= plan->title && text < plan->title + plan->title_length
@@ -285,6 +270,7 @@ static const struct {
 	{STEP_NETWORK, network, ALL},
 	{STEP_HOSTNAME, hostname, ALL},
 	{STEP_CGROUP_NAMESPACE, cgroup_namespace, ALL},
+	{STEP_TITLE, hide_title, ALL},
 	{STEP_RULES, landlock_prepare, READY},
 	{STEP_ORDER, await_order, READY},
 	{STEP_SIZE, root_size, READY},
@@ -293,8 +279,6 @@ static const struct {
 	{STEP_PIVOT, root_pivot, BUILDING},
 	{STEP_READONLY, root_readonly, BUILDING},
 	{STEP_RULES, landlock_prepare, BUILDING},
-	{STEP_LIMITS, limits, ALL},
-	{STEP_TITLE, hide_title, ALL},
 };
 
 bool init_does(enum step step, enum birth birth)
@@ -351,8 +335,7 @@ static int run_steps(struct plan *plan, size_t from, size_t to)
 	return 0;
 }
 
-/* The program's process is made before a ready sandbox waits for its order, otherwise last. It does
- * whatever stands behind that itself. */
+/* The program's process is made before a ready sandbox waits for its order, otherwise last. */
 static size_t birthday(const struct plan *plan)
 {
 	size_t at = 0;
@@ -361,58 +344,6 @@ static size_t birthday(const struct plan *plan)
 			      !(steps[at].births & READY)))
 		at++;
 	return at;
-}
-
-struct payload {
-	struct plan *plan;
-	size_t next; /* of the steps */
-	int end;     /* the first process's end of their pipe */
-};
-
-/* In the program's process: writes only what the first one reads afterwards. */
-static int become_program(void *argument)
-{
-	const struct payload *p = argument;
-
-	(void)close(p->end);
-	(void)setsid();
-	if (run_steps(p->plan, p->next, STEPS) == 0)
-		payload_main(p->plan);
-	_exit(1);
-}
-
-/* Until the last one who has the other end open executes a program, or dies. */
-static void await_end(int pipe)
-{
-	char none;
-
-	while (read(pipe, &none, 1) < 0 && errno == EINTR)
-		;
-}
-
-/* It shares this one's memory until it executes the program, so that what it failed on can be read
- * from the plan; this one touches nothing meanwhile. As after vfork(), but who waits in that counts
- * as load, and a ready sandbox may wait for hours. */
-static pid_t start_payload(struct plan *plan, size_t next)
-{
-	static _Alignas(16) char stack[65536];
-	struct payload p = {plan, next, -1};
-	int both[2];
-	pid_t pid;
-
-	if (pipe2(both, O_CLOEXEC) < 0) {
-		init_failed(plan, STEP_FORK, errno);
-		return -1;
-	}
-	p.end = both[0];
-	init_failed(plan, STEP_FORK, ECHILD); /* should it die without a word */
-	pid = clone(become_program, stack + sizeof(stack), CLONE_VM | SIGCHLD, &p);
-	if (pid < 0)
-		init_failed(plan, STEP_FORK, errno);
-	(void)close(both[1]);
-	await_end(both[0]);
-	(void)close(both[0]);
-	return pid;
 }
 
 static uint64_t used(const char *path)
@@ -486,23 +417,32 @@ static void reap_until(const struct plan *plan, pid_t program, struct message *m
 	measure_disk(plan, m);
 }
 
+/* With the listener of its filter, where it has one. */
+static void say_running(const struct plan *plan, const struct payload *payload)
+{
+	const struct message m = {.word = WORD_RUNNING};
+	int listener = payload->early.listener;
+
+	(void)packet_send(plan->control, &m, sizeof(m), &listener, listener >= 0);
+}
+
 void init_main(struct plan *plan)
 {
-	struct message m = {.word = WORD_RUNNING};
+	static struct payload payload;
+	struct message m = {.word = WORD_ENDED};
 	size_t next = birthday(plan);
-	pid_t program = -1;
 
-	if (run_steps(plan, 0, next) == 0)
-		program = start_payload(plan, next);
+	if (run_steps(plan, 0, next) == 0 && payload_start(&payload, plan) == 0 &&
+	    run_steps(plan, next, STEPS) == 0)
+		payload_run(&payload);
 	if (plan->failure.word == WORD_FAILED) {
 		say(plan, &plan->failure);
 		_exit(1);
 	}
+	say_running(plan, &payload);
 	(void)sys_close_range(0, (unsigned)plan->control - 1, 0);
 	(void)sys_close_range((unsigned)plan->control + 1, ~0U, 0);
-	say(plan, &m);
-	reap_until(plan, program, &m);
-	m.word = WORD_ENDED;
+	reap_until(plan, payload.pid, &m);
 	say(plan, &m);
 	release_memory(plan);
 	_exit(0);

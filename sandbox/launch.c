@@ -178,7 +178,7 @@ static int receive(struct launched *l, int64_t until, struct message *out)
 	size_t count;
 	ssize_t n = packet_receive(l->control, until, out, sizeof(*out), fds, &count);
 
-	if (n == sizeof(*out) && out->word == WORD_LISTENER && count == 1)
+	if (n == sizeof(*out) && out->word == WORD_RUNNING && count == 1)
 		l->listener = fds[--count];
 	while (count)
 		(void)close(fds[--count]);

@@ -52,7 +52,7 @@ static bool fits(const struct first *b, const struct plan *plan)
 {
 	const struct sandbox_spec *spec = plan->spec;
 
-	return b->cg && b->nested == (spec->profile == SANDBOX_NESTED) &&
+	return b->cg && b->profile == spec->profile && b->deny == plan->deny &&
 	       ids_same(&b->ids, &plan->ids) && template_is(b->stamp) &&
 	       cgroup_serves(b->cg, spec->cgroup_parent, &spec->limits);
 }
@@ -156,7 +156,8 @@ static struct first *bear(struct sandbox_launcher *l, const struct plan *plan, s
 	const struct sandbox_spec *spec = plan->spec;
 	struct resident_ask q = {.ids = plan->ids,
 				 .birth = plan->birth,
-				 .nested = spec->profile == SANDBOX_NESTED,
+				 .profile = spec->profile,
+				 .deny = plan->deny,
 				 .network = spec->network,
 				 .private_bytes = plan->private_bytes,
 				 .private_inodes = plan->private_inodes,
@@ -213,7 +214,8 @@ static void remember(struct sandbox_launcher *l, const struct plan *plan)
 	if (!may_wait(plan))
 		return;
 	l->has_model = true;
-	l->nested = plan->spec->profile == SANDBOX_NESTED;
+	l->profile = plan->spec->profile;
+	l->deny = plan->deny;
 	l->model_ids = plan->ids;
 	l->model = plan->spec->limits;
 	l->private_bytes = plan->private_bytes;
@@ -298,7 +300,8 @@ static int make_ready(struct sandbox_launcher *l)
 {
 	struct resident_ask q = {.ids = l->model_ids,
 				 .birth = BIRTH_READY,
-				 .nested = l->nested,
+				 .profile = l->profile,
+				 .deny = l->deny,
 				 .private_bytes = l->private_bytes,
 				 .private_inodes = l->private_inodes};
 	struct first *b = first_new(l);
@@ -306,7 +309,8 @@ static int make_ready(struct sandbox_launcher *l)
 
 	if (rc == 0) {
 		b->ids = l->model_ids;
-		b->nested = l->nested;
+		b->profile = l->profile;
+		b->deny = l->deny;
 		b->stamp = template_stamp();
 		b->limits = l->model;
 		rc = ask_birth(l, b, &q, b->cg, -1, NULL);

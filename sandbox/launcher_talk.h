@@ -23,7 +23,8 @@ struct first {
 	/* Of those that wait: */
 	struct cgroup *cg;
 	struct ids ids;
-	bool nested;
+	enum sandbox_profile profile;
+	unsigned deny;
 	struct template_stamp stamp;
 	struct sandbox_limits limits; /* that its groups hold already */
 };
@@ -38,7 +39,9 @@ struct sandbox_launcher {
 	struct first *births; /* asked for, and not handed out */
 	unsigned ready_wanted;
 	/* What the last job was like: so are those that are made ahead. */
-	bool has_model, nested;
+	bool has_model;
+	enum sandbox_profile profile;
+	unsigned deny; /* FILTER_* */
 	struct ids model_ids;
 	struct sandbox_limits model;
 	uint64_t private_bytes, private_inodes;

@@ -91,8 +91,10 @@ static void put_all(struct writer *w, const struct plan *plan)
 	head.env = put_strings(w, (const char *const *)plan->env);
 	head.path = put_string(w, plan->path);
 	head.binds = put_binds(w, plan);
-	head.loud = put_filter(w, &plan->filter->loud);
-	head.quiet = put_filter(w, &plan->filter->quiet);
+	if (plan->birth != BIRTH_READY) { /* that one has it by birth */
+		head.loud = put_filter(w, &plan->filter->loud);
+		head.quiet = put_filter(w, &plan->filter->quiet);
+	}
 	head.workdir = put_string(w, plan->workdir);
 	head.hostname = put_string(w, plan->spec->hostname);
 	head.worktree = put_string(w, plan->worktree.path);
@@ -230,6 +232,7 @@ static void adopt(struct plan *plan, const struct plan *order)
 	plan->born_inodes = born.private_inodes;
 	plan->landlock = born.landlock;
 	plan->landlock_writes = born.landlock_writes;
+	plan->listener = born.listener;
 	plan->birth = born.birth;
 	plan->network_ready = born.network_ready;
 	plan->title = born.title;

@@ -2,15 +2,16 @@
 
 #include "sandbox/init.h"
 #include "sandbox/landlock.h"
-#include "sandbox/packet.h"
 #include "sandbox/sys.h"
 
 #include <limits.h>
 #include <linux/capability.h>
+#include <linux/futex.h>
 #include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 static int stdio(struct plan *plan)
@@ -67,36 +68,36 @@ static int caps(struct plan *plan)
 	return 0;
 }
 
-/* Hands the listener to the caller, who answers denied calls and counts them. */
-static int send_listener(const struct plan *plan, int listener)
-{
-	struct message m = {.word = WORD_LISTENER};
-	int rc = packet_send(plan->control, &m, sizeof(m), &listener, 1);
-
-	errno = -rc;
-	return rc;
-}
-
+/* The listener goes to the caller, who answers denied calls and counts them. */
 static int seccomp(struct plan *plan)
 {
-	int listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-				    SECCOMP_FILTER_FLAG_NEW_LISTENER, &plan->filter->loud);
-
-	if (listener >= 0)
-		return send_listener(plan, listener) < 0 ? plan_fail(plan, "listener") : 0;
+	plan->listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+				      SECCOMP_FILTER_FLAG_NEW_LISTENER, &plan->filter->loud);
+	if (plan->listener >= 0)
+		return 0;
 	/* There is a listener already (a sandbox within a sandbox), or the kernel has none. */
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &plan->filter->quiet) < 0)
 		return plan_fail(plan, "filter");
 	return 0;
 }
 
-/* Only now: what was done before needs some itself. */
-static int descriptors(struct plan *plan)
+static int limit(struct plan *plan, int resource, rlim_t value, const char *name)
 {
-	const uint64_t files = plan->spec->limits.files;
-	const struct rlimit both = {files, files};
+	const struct rlimit both = {value, value};
 
-	return files && setrlimit(RLIMIT_NOFILE, &both) < 0 ? plan_fail(plan, "RLIMIT_NOFILE") : 0;
+	return setrlimit((__rlimit_resource_t)resource, &both) < 0 ? plan_fail(plan, name) : 0;
+}
+
+/* Late: what was done before needs descriptors itself. */
+static int limits(struct plan *plan)
+{
+	int rc = limit(plan, RLIMIT_CORE, 0, "RLIMIT_CORE");
+
+	if (rc == 0 && plan->tasks)
+		rc = limit(plan, RLIMIT_NPROC, plan->tasks, "RLIMIT_NPROC");
+	if (rc == 0 && plan->spec->limits.files)
+		rc = limit(plan, RLIMIT_NOFILE, plan->spec->limits.files, "RLIMIT_NOFILE");
+	return rc;
 }
 
 /* A script without a first line that names its interpreter, as a shell would treat it. */
@@ -137,6 +138,8 @@ static int execute(struct plan *plan)
 	const char *at = plan->path;
 	int code = ENOENT;
 
+	(void)sys_close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+
 	if (strchr(name, '/')) {
 		execute_one(plan, name);
 		return plan_fail(plan, name);
@@ -161,34 +164,80 @@ static int execute(struct plan *plan)
 	return plan_fail(plan, name);
 }
 
-static const struct {
+struct do_step {
 	enum step step;
 	int (*run)(struct plan *plan);
-} steps[] = {
-	{STEP_STDIO, stdio},
-	{STEP_USER, user},
-	{STEP_CAPS, caps},
-	{STEP_WORKDIR, workdir},
-	{STEP_LANDLOCK, landlock_apply},
-	{STEP_SECCOMP, seccomp},
-	{STEP_LIMITS, descriptors},
-	{STEP_EXEC, execute},
 };
 
-void payload_main(struct plan *plan)
-{
-	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-		int rc;
+/* The filter denies nothing that the late ones call. */
+static const struct do_step early[] = {
+	{STEP_USER, user}, {STEP_CAPS, caps}, {STEP_SECCOMP, seccomp}, {STEP_NONE, NULL}};
+static const struct do_step late[] = {
+	{STEP_STDIO, stdio},   {STEP_WORKDIR, workdir}, {STEP_LANDLOCK, landlock_apply},
+	{STEP_LIMITS, limits}, {STEP_EXEC, execute},    {STEP_NONE, NULL}};
 
-		if (steps[i].step == STEP_EXEC)
-			(void)sys_close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-		rc = init_fault.step == steps[i].step ? init_suffer(plan) : 0;
+static void run(struct plan *plan, const struct do_step *step)
+{
+	for (; step->run; step++) {
+		int rc = init_fault.step == step->step ? init_suffer(plan) : 0;
+
 		if (rc == 0)
-			rc = steps[i].run(plan);
+			rc = step->run(plan);
 		if (rc < 0) {
-			init_failed(plan, steps[i].step, -rc);
-			break;
+			init_failed(plan, step->step, -rc);
+			_exit(1);
 		}
 	}
+}
+
+static void wait_while(int *word, int value, int private)
+{
+	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value)
+		(void)syscall(SYS_futex, word, FUTEX_WAIT | private, value, NULL, NULL, 0);
+}
+
+/* Whoever dies without a word did it here. */
+static void expect_death(struct plan *plan)
+{
+	init_failed(plan, STEP_FORK, ECHILD);
+}
+
+static int become_program(void *argument)
+{
+	struct payload *p = argument;
+
+	(void)setsid();
+	run(&p->early, early);
+	wait_while(&p->gate, 0, FUTEX_PRIVATE_FLAG);
+	expect_death(p->plan);
+	p->early.failure.word = 0;
+	run(p->plan, late);
 	_exit(1);
+}
+
+/* As after vfork() the memory is shared until the program is executed, so that what it failed on
+ * can be read from the plan. But who waits in vfork() counts as load, and a ready sandbox may wait
+ * for hours; and the descriptors are shared, too, for the listener. */
+int payload_start(struct payload *p, struct plan *plan)
+{
+	static _Alignas(16) char stack[65536];
+
+	*p = (struct payload){.plan = plan, .early = *plan, .alive = 1};
+	expect_death(&p->early);
+	p->pid = clone(become_program, stack + sizeof(stack),
+		       CLONE_VM | CLONE_FILES | CLONE_CHILD_CLEARTID | SIGCHLD, p, NULL, NULL,
+		       &p->alive);
+	if (p->pid >= 0)
+		return 0;
+	init_failed(plan, STEP_FORK, errno);
+	return -plan->failure.code;
+}
+
+void payload_run(struct payload *p)
+{
+	__atomic_store_n(&p->gate, 1, __ATOMIC_RELEASE);
+	(void)syscall(SYS_futex, &p->gate, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+	wait_while(&p->alive, 1, 0); /* the kernel's waking is not a private one */
+	if (p->early.failure.word)
+		p->plan->failure = p->early.failure;
 }

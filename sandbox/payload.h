@@ -1,8 +1,20 @@
-/* payload.h - the last steps, in the process that becomes the program. */
+/* payload.h - the process that becomes the program, from its first process's side. */
 #pragma once
 
 #include "sandbox/plan.h"
 
-/* Shares its parent's memory. Executes the program, or notes in the plan why it can't, and exits.
- */
-_Noreturn void payload_main(struct plan *plan);
+struct payload {
+	struct plan early; /* as the plan was then: all that is needed before the gate */
+	struct plan *plan; /* borrowed; not looked at before */
+	pid_t pid;
+	int gate;  /* 1: the plan is final */
+	int alive; /* 0: it has executed the program, or died; the kernel's to write */
+};
+
+/* Makes it: it takes the job's user and the filter, and waits before the gate. It shares memory and
+ * descriptors until it executes the program: `p` stays where it is. 0 or -errno, and told in the
+ * plan. */
+int payload_start(struct payload *p, struct plan *plan);
+
+/* Opens the gate, and returns when the program was executed, or with plan->failure told. */
+void payload_run(struct payload *p);

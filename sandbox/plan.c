@@ -164,6 +164,7 @@ int plan_make(const struct sandbox_spec *spec, struct plan *plan, struct error *
 			      .output = -1,
 			      .error = -1,
 			      .landlock = -1,
+			      .listener = -1,
 			      .root = -1,
 			      .store = -1,
 			      .worktree = SOURCE_NONE,
@@ -171,8 +172,10 @@ int plan_make(const struct sandbox_spec *spec, struct plan *plan, struct error *
 	rc = ids_choose(spec, &plan->ids, err);
 	if (rc == 0)
 		rc = open_sources(spec, plan, err);
-	if (rc == 0)
-		rc = filter_get(spec->profile, to_deny(plan), &plan->filter, err);
+	if (rc == 0) {
+		plan->deny = to_deny(plan);
+		rc = filter_get(spec->profile, plan->deny, &plan->filter, err);
+	}
 	if (rc == 0 && !(plan->env = make_environment(spec->env)))
 		rc = error_set(err, ENOMEM, "plan the environment");
 	if (rc < 0 || !plan->env) {

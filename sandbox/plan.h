@@ -14,8 +14,7 @@
 /* What the child says through the control socket, one message a packet. */
 enum word {
 	WORD_FAILED = 1, /* a step failed: the program never ran */
-	WORD_LISTENER,   /* comes with the seccomp listener */
-	WORD_RUNNING,    /* the program was executed */
+	WORD_RUNNING,    /* the program was executed; comes with its filter's listener */
 	WORD_ENDED,      /* it ended with `status` */
 	WORD_REAPED,     /* of the launcher: the first process is gone, having used `usage` */
 	WORD_HALTED,     /* for tests: stands still at `step` */
@@ -61,6 +60,7 @@ struct plan {
 	uint64_t private_bytes, private_inodes; /* of the private directories together */
 	uint64_t born_bytes, born_inodes;       /* what they were made with, if before the plan */
 	uint64_t tasks;                         /* RLIMIT_NPROC, where no cgroup holds it; 0: not */
+	unsigned deny;                          /* FILTER_*, beyond the profile */
 	const struct filter *filter;            /* borrowed, lives as long as the process */
 	char *title;                            /* the process's arguments as others see them */
 	size_t title_length;
@@ -68,6 +68,7 @@ struct plan {
 
 	bool templated;           /* `root` is a copy of the template, with all that it holds */
 	int landlock;             /* the child's ruleset, -1: none */
+	int listener;             /* the child's: of its filter, -1: none */
 	uint64_t landlock_writes; /* what it holds of files; 0: nothing */
 	int root, store; /* the child's: the new root, and what is behind its private parts */
 	struct message failure; /* the child's: filled by the step that fails */

@@ -122,8 +122,7 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 		  int go, int *pidfd, bool *born_inside)
 {
 	int ahead = choose_network(q, f->network);
-	const struct sandbox_spec spec = {.profile = q->nested ? SANDBOX_NESTED : SANDBOX_CI,
-					  .network = q->network};
+	const struct sandbox_spec spec = {.profile = q->profile, .network = q->network};
 	struct plan plan = {.spec = &spec,
 			    .ids = ids_here(r, &q->ids),
 			    .birth = q->birth,
@@ -133,6 +132,7 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 			    .output = -1,
 			    .error = -1,
 			    .landlock = -1,
+			    .listener = -1,
 			    .root = -1,
 			    .store = -1,
 			    .worktree = SOURCE_NONE,
@@ -144,6 +144,10 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 	bool elsewhere = q->birth == BIRTH_READY;
 	pid_t pid = -1;
 
+	if (elsewhere && filter_get(q->profile, q->deny, &plan.filter, NULL) < 0) {
+		errno = ENOMEM;
+		return -1;
+	}
 	memcpy(plan.door, f->doors, f->door_count * sizeof(*f->doors));
 	plan_find_title(&plan);
 	if ((!elsewhere || setns(r->ready, CLONE_NEWNS) == 0) &&

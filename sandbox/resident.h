@@ -35,7 +35,8 @@ struct resident_ask {
 	struct ids ids;
 	unsigned networks;
 	enum birth birth;
-	bool nested;                            /* a profile under which /proc stays as it is */
+	enum sandbox_profile profile;
+	unsigned deny;                          /* FILTER_*, of BIRTH_READY */
 	uint64_t private_bytes, private_inodes; /* of its private directories, most likely */
 	enum sandbox_network network;
 	bool has_group, has_network;

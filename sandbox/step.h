@@ -32,15 +32,15 @@ enum step {
 	STEP_NETWORK,
 	STEP_HOSTNAME,
 	STEP_CGROUP_NAMESPACE,
-	STEP_LIMITS, /* rlimits */
-	STEP_TITLE,  /* nothing of the caller's command line */
+	STEP_TITLE, /* nothing of the caller's command line */
 	STEP_FORK,
-	STEP_STDIO,
-	STEP_WORKDIR,
 	STEP_USER, /* the job's uid */
 	STEP_CAPS,
-	STEP_LANDLOCK,
 	STEP_SECCOMP,
+	STEP_STDIO,
+	STEP_WORKDIR,
+	STEP_LANDLOCK,
+	STEP_LIMITS, /* rlimits */
 	STEP_EXEC,
 	STEP_COUNT,
 };
