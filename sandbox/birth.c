@@ -15,14 +15,13 @@ static bool refused_group(int code)
 	       code == EINVAL || code == E2BIG;
 }
 
-static pid_t try(bool network, int signal, int group, int *pidfd, bool *born_inside)
+static pid_t try(bool network, int group, int *pidfd, bool *born_inside)
 {
 	uint64_t flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
 			 CLONE_PIDFD | (network ? CLONE_NEWNET : 0);
 	struct clone_args args = {
 		.flags = flags | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP,
 		.pidfd = (uint64_t)(uintptr_t)pidfd,
-		.exit_signal = (uint64_t)signal,
 		.cgroup = (uint64_t)group,
 	};
 	pid_t pid;
@@ -38,13 +37,13 @@ static pid_t try(bool network, int signal, int group, int *pidfd, bool *born_ins
 	args.cgroup = 0;
 	pid = sys_clone3(&args);
 	if (pid < 0 && errno == ENOSYS)
-		pid = sys_clone(flags | (uint64_t)signal, pidfd);
+		pid = sys_clone(flags, pidfd);
 	return pid;
 }
 
-pid_t birth(bool network, int signal, int group, int *pidfd, bool *born_inside)
+pid_t birth(bool network, int group, int *pidfd, bool *born_inside)
 {
-	pid_t pid = try(network, signal, group, pidfd, born_inside);
+	pid_t pid = try(network, group, pidfd, born_inside);
 
 	if (pid < 0) /* the kernel tells the number before it fails, and takes it back silently */
 		*pidfd = -1;

@@ -4,9 +4,9 @@
 #include "sandbox/plan.h"
 
 /* Makes the child: 0 in it, its pid in the parent, -1 and errno. `network`: one of its own, too.
- * `signal`: what the parent is sent at its end, 0: nothing. `group`: the v2 control group to be
- * born into, -1: none; *born_inside tells whether that was had. */
-pid_t birth(bool network, int signal, int group, int *pidfd, bool *born_inside);
+ * `group`: the v2 control group to be born into, -1: none; *born_inside tells whether that was had.
+ * Its end is not signalled: nobody else's handling of SIGCHLD ever sees this child. */
+pid_t birth(bool network, int group, int *pidfd, bool *born_inside);
 
 /* It has given up, or was killed: then it is no wonder that nothing can be done to it. Waits a
  * moment for that. */

@@ -144,8 +144,7 @@ static pid_t make_child(struct plan *plan, struct cgroup *cg, struct launched *l
 		return -1;
 	}
 	plan->network_ready = ahead;
-	/* Its end is not signalled: the caller's own handling of SIGCHLD never sees this child. */
-	pid = birth(wanted && !ahead, 0, cgroup_birth(cg), &l->pidfd, born_inside);
+	pid = birth(wanted && !ahead, cgroup_birth(cg), &l->pidfd, born_inside);
 	code = errno;
 	if (pid == 0 || !ahead)
 		return pid;
@@ -185,14 +184,27 @@ static int receive(struct launched *l, int64_t until, struct message *out)
 	return n < 0 ? (int)n : n == sizeof(*out);
 }
 
+/* The socket of one that died hangs up: but the launcher's not before it is reaped. */
+static void await_word(const struct launched *l, int64_t until)
+{
+	struct pollfd wait[] = {{.fd = l->control, .events = POLLIN},
+				{.fd = l->pidfd, .events = POLLIN}};
+	int64_t left = until - clock_boot_ms();
+
+	if (l->launcher && poll(wait, 2, left > 0 ? (int)left : 0) > 0 && !wait[0].revents)
+		launcher_tidy(l->launcher);
+}
+
 static int handshake(struct launched *l, struct message *failure, struct error *err)
 {
 	int64_t until = clock_boot_ms() + START_TIMEOUT_MS;
 
 	for (;;) {
 		struct message m = {0};
-		int rc = receive(l, until, &m);
+		int rc;
 
+		await_word(l, until);
+		rc = receive(l, until, &m);
 		if (rc == -ETIMEDOUT)
 			return error_say(
 				err, ETIMEDOUT,
@@ -201,7 +213,7 @@ static int handshake(struct launched *l, struct message *failure, struct error *
 				START_TIMEOUT_MS / 1000);
 		if (rc < 0)
 			return error_set(err, -rc, "hear from the sandbox's first process");
-		if (rc == 0 && l->launchers && !l->reaped)
+		if (rc == 0 && l->launcher && !l->reaped)
 			return launcher_died(err);
 		if (rc == 0)
 			return error_say(err, ECHILD,
@@ -287,7 +299,7 @@ int launch(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *
 	struct launched l = *out;
 	int rc;
 
-	l.launchers = launcher != NULL;
+	l.launcher = launcher;
 	rc = make_ends(plan, &l, err);
 
 	*failure = (struct message){0};

@@ -11,8 +11,8 @@ struct launched {
 	int output[2];  /* stdout, stderr; the second is -1 when they are one */
 	int listener;   /* of the filter; -1: none */
 	uint32_t birth; /* of the launcher's: which */
-	bool launchers; /* the launcher reaps it, */
-	bool reaped;    /* and has told so while it was set up */
+	struct sandbox_launcher *launcher; /* borrowed; who reaps it, or NULL, */
+	bool reaped;                       /* and has told so while it was set up */
 };
 
 #define LAUNCHED_NONE                                                                              \

@@ -16,6 +16,9 @@ int launcher_await(struct sandbox_launcher *l, struct launched *out, struct erro
 /* The job failed before that, and nobody will wait. */
 void launcher_forget(struct sandbox_launcher *l, const struct launched *job);
 
+/* Lets it reap who is dead, of whom it says WORD_REAPED then; and make networks ahead. */
+void launcher_tidy(struct sandbox_launcher *l);
+
 /* Makes ready what is to be kept ready, and removes what was left to it. Waits for nothing. */
 void launcher_tend(struct sandbox_launcher *l);
 

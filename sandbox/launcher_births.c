@@ -344,6 +344,14 @@ void launcher_bury(struct sandbox_launcher *l, struct cgroup *cg)
 		cgroup_forget(cg);
 }
 
+void launcher_tidy(struct sandbox_launcher *l)
+{
+	const struct resident_ask q = {.word = ASK_TIDY};
+
+	if (l->owner == getpid())
+		(void)talk_ask(l, &q, NULL, 0, NULL); /* that it died shows elsewhere */
+}
+
 void launcher_tend(struct sandbox_launcher *l)
 {
 	if (l->owner != getpid())

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -30,7 +29,7 @@ struct child {
 };
 
 struct resident {
-	int socket, caller, signals; /* the caller's pidfd */
+	int socket, caller; /* the caller's pidfd */
 	int home_mounts, home_network, ready;
 	struct template_stamp stamp; /* of the ready root */
 	struct ids own;              /* a user's: the namespace that this process is in */
@@ -152,8 +151,8 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 	plan_find_title(&plan);
 	if ((!elsewhere || setns(r->ready, CLONE_NEWNS) == 0) &&
 	    (ahead < 0 || setns(ahead, CLONE_NEWNET) == 0))
-		pid = birth(q->network == SANDBOX_NETWORK_NONE && ahead < 0, SIGCHLD, f->group,
-			    pidfd, born_inside);
+		pid = birth(q->network == SANDBOX_NETWORK_NONE && ahead < 0, f->group, pidfd,
+			    born_inside);
 	if (pid == 0) {
 		init_fault = q->fault;
 		init_main(&plan);
@@ -299,19 +298,19 @@ static void bury(struct resident *r, pid_t pid, const struct rusage *usage)
 	(void)close(c->go);
 	if (c->mounts >= 0)
 		spare_networks_bury(c->mounts);
-	spare_networks_refill();
 	free(c);
 }
 
-static void reap(struct resident *r)
+/* When the caller has his outcome: before, it would take the time from him. So nobody's end is
+ * signalled. */
+static void tidy(struct resident *r)
 {
-	struct signalfd_siginfo info;
 	struct rusage usage;
 	pid_t pid;
 
-	(void)read(r->signals, &info, sizeof(info));
-	while ((pid = wait4(-1, NULL, WNOHANG, &usage)) > 0)
+	while ((pid = wait4(-1, NULL, WNOHANG | __WALL, &usage)) > 0)
 		bury(r, pid, &usage);
+	spare_networks_refill();
 }
 
 /* One wish, -EPROTO: none that is understood; 0: the caller is gone. */
@@ -338,6 +337,8 @@ static bool serve(struct resident *r)
 		give_birth(r, &q, fds, count);
 	else if (rc > 0 && q.word == ASK_DETACH && count)
 		detach(r, &q, fds[0]);
+	else if (rc > 0 && q.word == ASK_TIDY)
+		tidy(r);
 	while (count)
 		(void)close(fds[--count]);
 	return rc != 0;
@@ -364,7 +365,7 @@ static int become_somebody(struct resident *r, const struct resident_ask *q)
 
 static int set_up(struct resident *r, const struct resident_ask *q, struct resident_answer *a)
 {
-	sigset_t all, child;
+	sigset_t all;
 	int rc = become_somebody(r, q);
 	struct ids ids = ids_here(r, &q->ids);
 
@@ -373,12 +374,9 @@ static int set_up(struct resident *r, const struct resident_ask *q, struct resid
 	(void)sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, NULL); /* whom the caller obeys is his affair */
 	sys_default_signals();                      /* what he ignores is not the jobs' */
-	(void)sigemptyset(&child);
-	(void)sigaddset(&child, SIGCHLD);
-	r->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	r->home_mounts = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	r->home_network = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (r->signals < 0 || r->home_mounts < 0 || r->home_network < 0)
+	if (r->home_mounts < 0 || r->home_network < 0)
 		return failed(a, errno, "open its own namespaces");
 	ids.privileged = q->ids.privileged;
 	rc = renew_ready_root(r, &ids, a);
@@ -438,13 +436,10 @@ int resident_main(int socket)
 		return 125;
 	for (;;) {
 		struct pollfd wait[] = {{.fd = r.socket, .events = POLLIN},
-					{.fd = r.signals, .events = POLLIN},
 					{.fd = r.caller, .events = POLLIN}};
 
-		(void)poll(wait, 3, -1);
-		if (wait[2].revents || (wait[0].revents && !serve(&r)))
+		(void)poll(wait, 2, -1);
+		if (wait[1].revents || (wait[0].revents && !serve(&r)))
 			return 0; /* the children go with this process */
-		if (wait[1].revents)
-			reap(&r);
 	}
 }

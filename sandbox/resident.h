@@ -27,6 +27,7 @@ enum resident_word {
 	ASK_BIRTH, /* with the job's end of the control socket; then, as told: group, network, doors
 		    */
 	ASK_DETACH, /* with a descriptor of the thing at `path`: a mount of it, detached */
+	ASK_TIDY,   /* no answer: reap who is dead, and make ahead what was used */
 };
 
 struct resident_ask {

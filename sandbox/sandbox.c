@@ -110,6 +110,8 @@ void sandbox_free(struct sandbox *s)
 		launcher_bury(s->launcher, s->cg);
 	else
 		cgroup_free(s->cg);
+	if (s->launcher && !s->over)
+		launcher_tidy(s->launcher);
 	if (s->launcher) /* now it takes no time from the job */
 		launcher_tend(s->launcher);
 	free(s->command);

@@ -253,17 +253,22 @@ static void read_control(struct sandbox *s)
 	}
 }
 
-/* The first process's are there when it is gone. The launcher's follow at once, or its socket hangs
- * up; they are waited for where they are of use: who ended without a word may have been killed with
- * the launcher, and where no group measures it tells the usage. */
+/* The first process's are there when it is gone. The launcher's follow when it is asked, or its
+ * socket hangs up; that is done where they are of use: who ended without a word may have been
+ * killed with the launcher, and where no group measures it tells the usage. */
 static void take_last_words(struct sandbox *s)
 {
+	bool asked = false;
+
 	for (;;) {
 		bool both =
 			s->launcher && !s->was_reaped &&
 			(!s->ending.has_status || !(cgroup_holds(s->cg) & SANDBOX_CAN_CPU_TIME));
 		struct pollfd wait = {.fd = s->job.control, .events = POLLIN};
 
+		if (both && !asked)
+			launcher_tidy(s->launcher);
+		asked = both;
 		if (s->job.control < 0 || (s->ending.has_status && !both) ||
 		    poll(&wait, 1, both ? LAUNCHER_PATIENCE_MS : 0) <= 0)
 			return;
@@ -399,6 +404,8 @@ int sandbox_step(struct sandbox *s, struct error *err)
 	if (s->dead && bury(s)) {
 		s->over = true;
 		(void)watch(s, s->job.pidfd, EPOLLIN, EVENT_PIDFD); /* it stays readable */
+		if (s->launcher)
+			launcher_tidy(s->launcher);
 		return 1;
 	}
 	watch_clocks(s);
