@@ -217,7 +217,8 @@ static int become_program(void *argument)
 
 /* As after vfork() the memory is shared until the program is executed, so that what it failed on
  * can be read from the plan. But who waits in vfork() counts as load, and a ready sandbox may wait
- * for hours; and the descriptors are shared, too, for the listener. */
+ * for hours; and the descriptors are shared, too, for the listener. So is errno: while one of the
+ * two goes on, the other one waits in a call that doesn't fail. */
 int payload_start(struct payload *p, struct plan *plan)
 {
 	static _Alignas(16) char stack[65536];
