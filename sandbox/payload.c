@@ -176,18 +176,18 @@ static const struct do_step late[] = {
 	{STEP_STDIO, stdio},   {STEP_WORKDIR, workdir}, {STEP_LANDLOCK, landlock_apply},
 	{STEP_LIMITS, limits}, {STEP_EXEC, execute},    {STEP_NONE, NULL}};
 
-static void run(struct plan *plan, const struct do_step *step)
+static int run(struct plan *plan, const struct do_step *step)
 {
-	for (; step->run; step++) {
-		int rc = init_fault.step == step->step ? init_suffer(plan) : 0;
+	int rc = 0;
 
+	for (; step->run && rc == 0; step++) {
+		rc = init_fault.step == step->step ? init_suffer(plan) : 0;
 		if (rc == 0)
 			rc = step->run(plan);
-		if (rc < 0) {
+		if (rc < 0)
 			init_failed(plan, step->step, -rc);
-			_exit(1);
-		}
 	}
+	return rc;
 }
 
 static void wait_while(int *word, int value, int private)
@@ -207,12 +207,13 @@ static int become_program(void *argument)
 	struct payload *p = argument;
 
 	(void)setsid();
-	run(&p->early, early);
+	if (run(&p->early, early) < 0)
+		return 1;
 	wait_while(&p->gate, 0, FUTEX_PRIVATE_FLAG);
 	expect_death(p->plan);
 	p->early.failure.word = 0;
-	run(p->plan, late);
-	_exit(1);
+	(void)run(p->plan, late);
+	return 1; /* and so it ends */
 }
 
 /* As after vfork() the memory is shared until the program is executed, so that what it failed on

@@ -19,6 +19,9 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+/* Who was given up dies a moment after the last wish. */
+#define LOOK_AGAIN_MS 50
+
 /* One job's first process, until it is reaped. */
 struct child {
 	struct child *next;
@@ -301,15 +304,20 @@ static void bury(struct resident *r, pid_t pid, const struct rusage *usage)
 	free(c);
 }
 
-/* When the caller has his outcome: before, it would take the time from him. So nobody's end is
- * signalled. */
-static void tidy(struct resident *r)
+static void reap(struct resident *r)
 {
 	struct rusage usage;
 	pid_t pid;
 
 	while ((pid = wait4(-1, NULL, WNOHANG | __WALL, &usage)) > 0)
 		bury(r, pid, &usage);
+}
+
+/* When the caller has his outcome: before, it would take the time from him. So nobody's end is
+ * signalled. */
+static void tidy(struct resident *r)
+{
+	reap(r);
 	spare_networks_refill();
 }
 
@@ -422,6 +430,7 @@ static int open_caller(int socket)
 int resident_main(int socket)
 {
 	struct resident r = {.socket = socket, .ready = -1, .caller = open_caller(socket)};
+	bool wished;
 
 	if (r.caller < 0) {
 		(void)fputs("cupel-sandbox: --resident is how the library starts its launcher; it "
@@ -434,11 +443,13 @@ int resident_main(int socket)
 	(void)prctl(PR_SET_NAME, "cupel-launcher");
 	if (!greet(&r))
 		return 125;
-	for (;;) {
+	for (int timeout = -1;; timeout = wished ? LOOK_AGAIN_MS : -1) {
 		struct pollfd wait[] = {{.fd = r.socket, .events = POLLIN},
 					{.fd = r.caller, .events = POLLIN}};
 
-		(void)poll(wait, 2, -1);
+		wished = poll(wait, 2, timeout) > 0;
+		if (!wished)
+			reap(&r);
 		if (wait[1].revents || (wait[0].revents && !serve(&r)))
 			return 0; /* the children go with this process */
 	}
