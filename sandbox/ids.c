@@ -308,7 +308,7 @@ static int make_mount_namespace(const struct ids *ids, uid_t uid, gid_t gid, str
 	};
 	struct clone_args args = {.flags = CLONE_NEWUSER};
 	char path[64];
-	pid_t pid = sys_clone3(&args);
+	pid_t parent = getpid(), pid = sys_clone3(&args);
 	int fd = -1, rc;
 
 	if (pid < 0 && errno == ENOSYS)
@@ -317,8 +317,9 @@ static int make_mount_namespace(const struct ids *ids, uid_t uid, gid_t gid, str
 		return error_set(err, errno, "make a user namespace for the worktree's id map");
 	if (pid == 0) { /* only its namespace is wanted; the parent kills it */
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
+		while (getppid() == parent) /* else he died before that was said */
 			pause();
+		_exit(1);
 	}
 	rc = ids_write(&map, pid, err);
 	if (rc == 0) {

@@ -1,9 +1,13 @@
 """Attacks on other processes and other jobs: their memory, signals, channels."""
 import contextlib
+import ctypes
 import glob
 import os
 import re
+import signal
+import socket
 import subprocess
+import time
 
 from attacks import attack, processes, wait_until
 from bench import Broken, Escape, not_shown
@@ -63,17 +67,27 @@ for pid in [{', '.join(map(str, [victim.pid, *others]))}]: call(101, 16, pid, 0,
         victim.wait()
 
 
+LIBC = ctypes.CDLL(None)
+LIBC.ptrace.argtypes = [ctypes.c_long] * 4
+PTRACE_TRACEME, PTRACE_SYSCALL, PR_SET_CHILD_SUBREAPER = 0, 24, 36
+
+
+def nothing_lives(marker, when='after the verdict'):
+    alive = processes(marker)
+    for path in alive:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(path.split('/')[2]), 9)
+    if alive:
+        raise Escape(f'a process {when}')
+
+
 @attack(weak='plain')
 def survives(b):
     marker = f'77.{int(b.secret[:8], 16)}'
     b.run(f'for i in 1 2; do (setsid setsid sh -c "trap \\"\\" TERM HUP INT; touch started$i; '
           f'exec sleep {marker}" & ) >/dev/null 2>&1; done; '
           'until [ -e started1 ] && [ -e started2 ]; do sleep 0.01; done')
-    alive = processes(marker)
-    for path in alive:
-        os.kill(int(path.split('/')[2]), 9)
-    if alive:
-        raise Escape('a process after the verdict')
+    nothing_lives(marker)
 
 
 @attack(weak='plain')
@@ -94,11 +108,7 @@ if os.fork() == 0:
 os.wait()
 while not os.path.exists("started"): pass
 ''')
-    alive = processes(marker)
-    for path in alive:
-        os.kill(int(path.split('/')[2]), 9)
-    if alive:
-        raise Escape('a process after the verdict')
+    nothing_lives(marker)
 
 
 @attack(weak='plain')
@@ -118,6 +128,127 @@ def outlives_its_caller(b):
     caller.communicate()
     if not gone:
         raise Escape("a process after its caller's death")
+
+
+def killed_at(b, call, command):
+    """Runs it until its so manyth system call, and kills it there; its pid, or None: it ended before."""
+    caller = subprocess.Popen(b.command(command, []), cwd=b.tree, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **b.as_user(),
+                              preexec_fn=lambda: LIBC.ptrace(PTRACE_TRACEME, 0, 0, 0))
+    for _ in range(2 * call):
+        _, status = os.waitpid(caller.pid, 0)
+        if not os.WIFSTOPPED(status):
+            caller.returncode = status
+            return None
+        stopped = os.WSTOPSIG(status)
+        LIBC.ptrace(PTRACE_SYSCALL, caller.pid, 0, 0 if stopped == signal.SIGTRAP else stopped)
+    os.kill(caller.pid, signal.SIGKILL)
+    while not os.WIFSIGNALED(os.waitpid(caller.pid, 0)[1]):
+        pass
+    caller.returncode = -signal.SIGKILL
+    return caller.pid
+
+
+def inherited(seconds):
+    """What this process inherited and hasn't ended by then, and has now."""
+    end, left = time.monotonic() + seconds, []
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < end:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.002)
+        with open(f'/proc/self/task/{os.getpid()}/children') as f:
+            left = [int(pid) for pid in f.read().split()]
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    return left
+
+
+def mounts():
+    with open('/proc/self/mountinfo') as f:
+        return len(f.readlines())
+
+
+@attack(weak='plain')
+def outlives_a_caller_killed_at_any_call(b):
+    before, call, pid, killed = mounts(), 40, 0, set()
+    LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        while pid is not None:
+            pid = killed_at(b, call, ['sh', '-c', 'setsid sleep 84 & true'])
+            if inherited(0.2 if b.weak else 10):
+                raise Escape(f'a process whose caller was killed at call {call}')
+            killed.add(pid)
+            call += 9
+    finally:
+        LIBC.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    if mounts() != before:
+        raise Escape('a mount is left')
+    b.run('true')  # clears the groups that they left
+    for path in glob.glob('/sys/fs/cgroup/**/job-*', recursive=True):
+        if int(path.rsplit('-', 2)[1]) in killed:
+            raise Escape(f'a control group is left: {path}')
+
+
+FLOOD = '''
+import os, socket
+for i in range(30):
+    if os.fork() == 0:
+        while True:
+            if i % 3 == 0: os.write(1, b"x" * 65536)
+            elif i % 3 == 1: socket.socket().close()
+            else: open("f%d" % i, "w").close()
+os.wait()
+'''
+
+
+def answers(server):
+    """The host starts a process and takes a connection, as it would for anybody else."""
+    subprocess.run(['true'], check=True, timeout=10)
+    with socket.create_connection(server.getsockname(), timeout=10):
+        server.accept()[0].close()
+
+
+@attack(weak='plain')
+def keeps_the_host_busy(b):
+    marker = 'flood-' + b.secret[:12]
+    job = b.start(['python3', '-c', FLOOD, marker], '--tasks', '64', '--wall', '2s')
+    reader = subprocess.Popen(['cat'], stdin=job.stdout, stdout=subprocess.DEVNULL)
+    try:
+        with socket.create_server(('127.0.0.1', 0)) as server:
+            if not wait_until(lambda: len(processes(marker)) > 30):
+                raise Broken('there was no flood')
+            end = time.monotonic() + (0.5 if b.weak else 10)
+            while processes(marker) and time.monotonic() < end:
+                answers(server)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Escape(f'the host did not answer: {error}') from error
+    finally:
+        nothing_lives(marker, 'after its time')
+        job.kill()
+        job.communicate()
+        reader.wait()
+
+
+FILES_OF_PROC = 'comm oom_score_adj uid_map gid_map setgroups attr/current attr/exec timens_offsets'
+
+
+@attack(weak=[])
+def turns_what_is_written_by_proc(b):
+    """Over files of /proc that a supervisor may write, as of who enters a container, it puts one of its own."""
+    trap = os.path.join(b.tree, 'trap')
+    b.write(trap, '', 0o666)
+    b.write(os.path.join(b.tree, 'turn'), f'''
+for f in {FILES_OF_PROC}; do for p in 1 $$ self; do
+    mount --bind trap /proc/$p/$f && echo turned
+done; done
+{'true' if b.weak is None else 'echo 7 > /proc/self/comm'}''')
+    r = b.run('unshare -Urm sh turn', '--profile', 'nested')
+    if r.out.count('turned') < 8:
+        raise Broken(r.err)
+    with open(trap) as f:
+        if f.read():
+            raise Escape('what was written to /proc')
 
 
 def channel(b, write, read):
