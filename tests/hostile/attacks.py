@@ -1,12 +1,11 @@
 """What the attacks share. Each is a function of a Bench that raises Escape when it got through; they stand by
 class in the files beside this one, which fill CASES."""
 import contextlib
-import glob
 import os
 import subprocess
 import time
 
-from bench import Broken, Escape, not_shown
+from bench import Broken, Escape, not_shown, processes
 
 
 CASES = []
@@ -25,18 +24,6 @@ def attack(weak=None, weak_user=None, who=None, never=None):
     return add
 
 
-def processes(marker):
-    found = []
-    for path in glob.glob('/proc/[0-9]*/cmdline'):
-        try:
-            with open(path, 'rb') as f:
-                if marker.encode() in f.read() and path != f'/proc/{os.getpid()}/cmdline':
-                    found.append(path)
-        except OSError:
-            pass
-    return found
-
-
 def wait_until(condition, seconds=10):
     end = time.monotonic() + seconds
     while not condition():
@@ -44,6 +31,16 @@ def wait_until(condition, seconds=10):
             return False
         time.sleep(0.005)
     return True
+
+
+def nothing_lives(marker, when='after the verdict', seconds=0):
+    """Raises when some process with that marker does, and ends it, unless it is gone by then."""
+    if wait_until(lambda: not processes(marker), seconds):
+        return
+    for pid in processes(marker):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 9)
+    raise Escape(f'a process {when}')
 
 
 @contextlib.contextmanager

@@ -186,9 +186,9 @@ class Bench:
                     END not in os.read(job.stdout.fileno(), 4096).decode(errors='replace'):
                 job.terminate()
                 raise Broken('it ended early: ' + job.communicate()[1].decode()[-300:])
-            yield pids_of(marker)
+            yield processes(marker, 'python3\0')
         finally:
-            for pid in pids_of(marker) if self.weak == 'plain' else []:
+            for pid in processes(marker, 'python3\0') if self.weak == 'plain' else []:
                 os.kill(pid, 9)
             job.terminate()
             job.communicate(timeout=SECONDS)
@@ -219,17 +219,14 @@ class Bench:
             return self.run(argv, *options, enter=enter, **more)
 
 
-def pids_of(marker):
-    """The processes of Python whose last argument it is."""
+def processes(marker, program=''):
+    """The pids of others whose command line has the marker in it and begins with the program."""
     found = []
     for path in glob.glob('/proc/[0-9]*/cmdline'):
-        try:
-            with open(path, 'rb') as f:
-                line = f.read()
-        except OSError:
-            continue
-        if line.startswith(b'python3\0') and line.endswith(marker.encode() + b'\0'):
-            found.append(int(path.split('/')[2]))
+        with contextlib.suppress(OSError), open(path, 'rb') as f:
+            line, pid = f.read(), int(path.split('/')[2])
+            if line.startswith(program.encode()) and marker.encode() in line and pid != os.getpid():
+                found.append(pid)
     return found
 
 

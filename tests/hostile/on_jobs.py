@@ -9,8 +9,8 @@ import socket
 import subprocess
 import time
 
-from attacks import attack, processes, wait_until
-from bench import Broken, Escape, not_shown
+from attacks import attack, nothing_lives, wait_until
+from bench import Broken, Escape, not_shown, processes
 
 
 @attack(weak='plain')
@@ -22,15 +22,16 @@ def sees_the_host_s_processes(b):
 
 @attack(weak='plain')
 def kills_its_neighbour(b):
-    marker = f'sleep 60.{int(b.secret[:8], 16)}'
-    neighbour = b.start(marker)
+    command = f'sleep 60.{int(b.secret[:8], 16)}'
+    marker = command.replace(' ', '\0')
+    neighbour = b.start(command)
     try:
-        if not wait_until(lambda: processes(marker.replace(' ', '\0'))):
+        if not wait_until(lambda: processes(marker)):
             raise Broken('the neighbour did not start')
-        pid = processes(marker.replace(' ', '\0'))[0].split('/')[2]
+        pid = processes(marker)[0]
         everybody = '' if b.weak else 'kill -9 -1; kill -9 1; setsid -w sh -c "kill -9 0"'
         b.run(f'kill -9 {pid}\n{everybody}')
-        if wait_until(lambda: not processes(marker.replace(' ', '\0')), 2 if b.weak else 0):
+        if wait_until(lambda: not processes(marker), 2 if b.weak else 0):
             raise Escape("the neighbour's process")
     finally:
         neighbour.terminate()
@@ -72,15 +73,6 @@ LIBC.ptrace.argtypes = [ctypes.c_long] * 4
 PTRACE_TRACEME, PTRACE_SYSCALL, PR_SET_CHILD_SUBREAPER = 0, 24, 36
 
 
-def nothing_lives(marker, when='after the verdict'):
-    alive = processes(marker)
-    for path in alive:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(path.split('/')[2]), 9)
-    if alive:
-        raise Escape(f'a process {when}')
-
-
 @attack(weak='plain')
 def survives(b):
     marker = f'77.{int(b.secret[:8], 16)}'
@@ -113,8 +105,8 @@ while not os.path.exists("started"): pass
 
 @attack(weak='plain')
 def outlives_its_caller(b):
-    marker = f'sleep 78.{int(b.secret[:8], 16)}'.replace(' ', '\0')
-    command = marker.replace('\0', ' ')
+    command = f'sleep 78.{int(b.secret[:8], 16)}'
+    marker = command.replace(' ', '\0')
     caller = b.start(f'trap "" TERM; setsid {command} & {command}; true')
     try:
         if not wait_until(lambda: len(processes(marker)) >= 2):
@@ -122,12 +114,8 @@ def outlives_its_caller(b):
     finally:
         caller.kill()
         caller.wait()
-    gone = wait_until(lambda: not processes(marker), 0.3 if b.weak else 10)
-    for path in processes(marker):
-        os.kill(int(path.split('/')[2]), 9)
+    nothing_lives(marker, "after its caller's death", 0.3 if b.weak else 10)
     caller.communicate()
-    if not gone:
-        raise Escape("a process after its caller's death")
 
 
 def killed_at(b, call, command):
