@@ -218,27 +218,6 @@ def keeps_the_host_busy(b):
         reader.wait()
 
 
-FILES_OF_PROC = 'comm oom_score_adj uid_map gid_map setgroups attr/current attr/exec timens_offsets'
-
-
-@attack(weak=[])
-def turns_what_is_written_by_proc(b):
-    """Over files of /proc that a supervisor may write, as of who enters a container, it puts one of its own."""
-    trap = os.path.join(b.tree, 'trap')
-    b.write(trap, '', 0o666)
-    b.write(os.path.join(b.tree, 'turn'), f'''
-for f in {FILES_OF_PROC}; do for p in 1 $$ self; do
-    mount --bind trap /proc/$p/$f && echo turned
-done; done
-{'true' if b.weak is None else 'echo 7 > /proc/self/comm'}''')
-    r = b.run('unshare -Urm sh turn', '--profile', 'nested')
-    if r.out.count('turned') < 8:
-        raise Broken(r.err)
-    with open(trap) as f:
-        if f.read():
-            raise Escape('what was written to /proc')
-
-
 def channel(b, write, read):
     b.python(write)
     r = b.python(read)

@@ -13,20 +13,6 @@ from attacks import attack
 from bench import Escape, Skip, USER, none_reached
 
 
-@attack(never='it would turn those of this host')
-def turns_the_kernel_s_knobs(b):
-    knobs = ['sys/kernel/core_pattern', 'sys/kernel/modprobe', 'sys/vm/drop_caches',
-             'sys/kernel/hostname', 'sysrq-trigger', 'sys/fs/binfmt_misc/register',
-             'irq/default_smp_affinity']
-    with open('/proc/sys/kernel/core_pattern') as f:
-        before = f.read()
-    none_reached(b.run('for k in ' + ' '.join(knobs) +
-                       '; do (echo 1 > /proc/$k) 2>/dev/null && echo REACHED $k; done'))
-    with open('/proc/sys/kernel/core_pattern') as f:
-        if f.read() != before:
-            raise Escape('core_pattern')
-
-
 @attack(weak='plain', weak_user='root')
 def reads_the_kernel_s_secrets(b):
     files = 'kcore keys timer_list' + (' kmsg sysrq-trigger' if b.weak is None else '')
