@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from attacks import attack, nothing_lives, wait_until
-from bench import Broken, Escape, not_shown, processes
+from bench import SECONDS, WITHOUT, Broken, Escape, not_shown, processes
 
 
 @attack(weak='plain')
@@ -70,7 +70,8 @@ for pid in [{', '.join(map(str, [victim.pid, *others]))}]: call(101, 16, pid, 0,
 
 LIBC = ctypes.CDLL(None)
 LIBC.ptrace.argtypes = [ctypes.c_long] * 4
-PTRACE_TRACEME, PTRACE_SYSCALL, PR_SET_CHILD_SUBREAPER = 0, 24, 36
+PTRACE_TRACEME, PTRACE_DETACH, PTRACE_SYSCALL = 0, 17, 24
+PR_SET_CHILD_SUBREAPER = 36
 
 
 @attack(weak='plain')
@@ -118,22 +119,28 @@ def outlives_its_caller(b):
     caller.communicate()
 
 
-def killed_at(b, call, command):
-    """Runs it until its so manyth system call, and kills it there; its pid, or None: it ended before."""
-    caller = subprocess.Popen(b.command(command, []), cwd=b.tree, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **b.as_user(),
-                              preexec_fn=lambda: LIBC.ptrace(PTRACE_TRACEME, 0, 0, 0))
-    for _ in range(2 * call):
+def ended_at(b, call, by, command, enter):
+    """Runs it until that signal comes at its so manyth call; its pid, None: it ended before."""
+    as_user = b.as_user(enter)
+    become = as_user.pop('preexec_fn', lambda: None)
+
+    def traced():
+        become()
+        LIBC.ptrace(PTRACE_TRACEME, 0, 0, 0)
+    caller = subprocess.Popen(b.command(command, ['--tasks', '64']), cwd=b.tree,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, **as_user, preexec_fn=traced)
+    for left in range(2 * call, -1, -1):
         _, status = os.waitpid(caller.pid, 0)
         if not os.WIFSTOPPED(status):
             caller.returncode = status
             return None
         stopped = os.WSTOPSIG(status)
-        LIBC.ptrace(PTRACE_SYSCALL, caller.pid, 0, 0 if stopped == signal.SIGTRAP else stopped)
-    os.kill(caller.pid, signal.SIGKILL)
-    while not os.WIFSIGNALED(os.waitpid(caller.pid, 0)[1]):
-        pass
-    caller.returncode = -signal.SIGKILL
+        if left == 0:
+            os.kill(caller.pid, by)
+        LIBC.ptrace(PTRACE_SYSCALL if left else PTRACE_DETACH, caller.pid, 0,
+                    0 if stopped == signal.SIGTRAP else stopped)
+    caller.wait(SECONDS)
     return caller.pid
 
 
@@ -158,61 +165,73 @@ def mounts():
 
 
 @attack(weak='plain')
-def outlives_a_caller_killed_at_any_call(b):
-    before, call, pid, killed = mounts(), 40, 0, set()
+def outlives_a_caller_ended_at_any_call(b):
+    """Killed or told to end, by turns. Groups of the killed are cleared by who comes next."""
+    before, call, pid, ended = mounts(), 1, 0, set()
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
-        while pid is not None:
-            pid = killed_at(b, call, ['sh', '-c', 'setsid sleep 84 & true'])
-            if inherited(0.2 if b.weak else 10):
-                raise Escape(f'a process whose caller was killed at call {call}')
-            killed.add(pid)
-            call += 9
+        with b.groups() as enter:
+            while pid is not None:
+                by = (signal.SIGKILL, signal.SIGTERM)[call % 2]
+                pid = ended_at(b, call, by, ['sh', '-c', 'setsid sleep 84 & true'], enter)
+                if inherited(0.2 if b.weak else 10):
+                    raise Escape(f'a process whose caller was ended at call {call} by {by.name}')
+                ended.add(pid)
+                call += 9
+            b.run('true', '--tasks', '64', enter=enter)  # clears the groups that the killed left
     finally:
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    for path in glob.glob('/sys/fs/cgroup/**/job-*', recursive=True):
+        if int(path.rsplit('-', 2)[1]) in ended:
+            raise Escape(f'a control group is left: {path}')
     if mounts() != before:
         raise Escape('a mount is left')
-    b.run('true')  # clears the groups that they left
-    for path in glob.glob('/sys/fs/cgroup/**/job-*', recursive=True):
-        if int(path.rsplit('-', 2)[1]) in killed:
-            raise Escape(f'a control group is left: {path}')
+    left = [name for name in os.listdir(b.outside) if 'report' not in name]  # or half of one
+    if left != ['secret']:
+        raise Escape(f'files are left: {left}')
 
 
 FLOOD = '''
 import os, socket
-for i in range(30):
+def start_another():
+    if os.fork() == 0: os._exit(0)
+    os.wait()
+acts = [lambda: os.write(1, b"x" * 65536), lambda: socket.socket().close(),
+        lambda: open("file", "w").close(), start_another]
+for i in range(32):
     if os.fork() == 0:
         while True:
-            if i % 3 == 0: os.write(1, b"x" * 65536)
-            elif i % 3 == 1: socket.socket().close()
-            else: open("f%d" % i, "w").close()
+            try: acts[i % 4]()
+            except BlockingIOError: pass
 os.wait()
 '''
 
 
 def answers(server):
     """The host starts a process and takes a connection, as it would for anybody else."""
-    subprocess.run(['true'], check=True, timeout=10)
-    with socket.create_connection(server.getsockname(), timeout=10):
+    subprocess.run(['true'], check=True, timeout=5)
+    with socket.create_connection(server.getsockname(), timeout=5):
         server.accept()[0].close()
 
 
-@attack(weak='plain')
+@attack(weak=WITHOUT)
 def keeps_the_host_busy(b):
+    """Meanwhile the host answers, and all is over in time: that alone is weakened."""
     marker = 'flood-' + b.secret[:12]
-    job = b.start(['python3', '-c', FLOOD, marker], '--tasks', '64', '--wall', '2s')
+    job = b.start(['python3', '-c', FLOOD, marker], '--tasks', '64', '--wall', '1s')
     reader = subprocess.Popen(['cat'], stdin=job.stdout, stdout=subprocess.DEVNULL)
     try:
         with socket.create_server(('127.0.0.1', 0)) as server:
+            def is_over():
+                answers(server)
+                return not processes(marker)
             if not wait_until(lambda: len(processes(marker)) > 30):
                 raise Broken('there was no flood')
-            end = time.monotonic() + (0.5 if b.weak else 10)
-            while processes(marker) and time.monotonic() < end:
-                answers(server)
+            if not wait_until(is_over, 4):
+                raise Escape('a flood after its time')
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Escape(f'the host did not answer: {error}') from error
     finally:
-        nothing_lives(marker, 'after its time')
         job.kill()
         job.communicate()
         reader.wait()

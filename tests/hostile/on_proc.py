@@ -5,9 +5,9 @@ import os
 from attacks import attack
 from bench import Broken, Escape, none_reached, not_shown
 
-KNOBS = ['sys/kernel/core_pattern', 'sys/kernel/modprobe', 'sys/kernel/hostname', 'sys/kernel/sysrq',
-         'sys/vm/overcommit_memory', 'sys/vm/drop_caches', 'sys/fs/binfmt_misc/register',
-         'sysrq-trigger', 'irq/default_smp_affinity']
+KNOBS = ['sys/kernel/core_pattern', 'sys/kernel/modprobe', 'sys/kernel/hostname',
+         'sys/kernel/sysrq', 'sys/vm/overcommit_memory', 'sys/vm/drop_caches',
+         'sys/fs/binfmt_misc/register', 'sysrq-trigger', 'irq/default_smp_affinity']
 
 
 def knobs():
@@ -58,7 +58,7 @@ FILES = 'comm oom_score_adj uid_map gid_map setgroups attr/current attr/exec tim
 
 @attack(weak=[])
 def turns_what_is_written_by_proc(b):
-    """Over files of /proc that a supervisor may write, as of who enters a container, it puts one of its own."""
+    """Files of its own over those that a supervisor may write, as of who enters a container."""
     trap = os.path.join(b.tree, 'trap')
     b.write(trap, '', 0o666)
     b.write(os.path.join(b.tree, 'turn'), f'''
@@ -95,8 +95,8 @@ def prepares_the_masks_of_the_next_job(b):
     b.run('''mkdir -p trap root/usr root/etc && cd root
 for d in bin lib lib64; do ln -s /opt/usr/$d usr/$d; ln -s usr/$d $d; done
 mkdir dev && ln -s /proc/sys/kernel/core_pattern dev/null
-ln -s /build/trap proc; ln -s /build/trap sys; ln -s /proc/self/fd build; ln -s ../dev/null etc/hosts
-ln -s ../proc/sys/kernel/core_pattern etc/passwd; ln -s /proc/sys/kernel/modprobe etc/group
+ln -s /build/trap proc; ln -s /build/trap sys; ln -s /proc/self/fd build
+ln -s ../proc/sys/kernel/core_pattern etc/passwd; ln -s ../dev/null etc/hosts
 cd .. && ln -s /proc/1 absolute; ln -s ../proc relative; ln -s /proc/self/root magic''')
     with b.held('', '--root', b.tree + '/root', '--bind', '/usr:/opt/usr') as pids:
         for name in unmasked(pids[0]):
