@@ -59,15 +59,15 @@ class Delegated:
             with open(path + '/cgroup.procs', 'w') as f:
                 f.write('0')
 
-    def remove(self):
-        """Raises for groups of jobs that are left."""
+    def remove(self, killed):
+        """Raises for groups of jobs that are left, but by a caller who was killed."""
         left = []
         for path in self.groups:
             for folder, _, _ in os.walk(path, topdown=False):
                 if folder not in (path, path + '/cupel', path + '/cupel-caller'):
                     left.append(folder)
                 os.rmdir(folder)
-        if left:
+        if left and not killed:
             raise Escape(f'control groups left behind: {left[0]}')
 
 
@@ -201,8 +201,9 @@ class Bench:
             return {}
 
     @contextlib.contextmanager
-    def groups(self):
-        """What enters control groups in which limits can be held: a user gets his own for it."""
+    def groups(self, killed=False):
+        """What enters control groups in which limits can be held: a user gets his own for it, and
+        where he is `killed` in them they are removed with what he left, as a service manager does."""
         if self.who != 'user' or os.geteuid() != 0:
             yield None
             return
@@ -212,7 +213,7 @@ class Bench:
         except OSError as cause:
             raise Skip(f'control groups can not be delegated here: {cause}') from cause
         finally:
-            groups.remove()
+            groups.remove(killed)
 
     def limited(self, argv, *options, **more):
         with self.groups() as enter:

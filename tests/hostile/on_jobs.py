@@ -170,17 +170,17 @@ def outlives_a_caller_ended_at_any_call(b):
     before, call, pid, ended = mounts(), 1, 0, set()
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
-        with b.groups() as enter:
-            while pid is not None:
-                by = (signal.SIGKILL, signal.SIGTERM)[call % 2]
+        while pid is not None:
+            by = (signal.SIGKILL, signal.SIGTERM)[call % 2]
+            with b.groups(by == signal.SIGKILL) as enter:
                 pid = ended_at(b, call, by, ['sh', '-c', 'setsid sleep 84 & true'], enter)
                 if inherited(0.2 if b.weak else 10):
                     raise Escape(f'a process whose caller was ended at call {call} by {by.name}')
-                ended.add(pid)
-                call += 9
-            b.run('true', '--tasks', '64', enter=enter)  # clears the groups that the killed left
+            ended.add(pid)
+            call += 9
     finally:
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    b.run('true', '--tasks', '64', may_refuse=True)  # clears the groups that the killed left
     for path in glob.glob('/sys/fs/cgroup/**/job-*', recursive=True):
         if int(path.rsplit('-', 2)[1]) in ended:
             raise Escape(f'a control group is left: {path}')
