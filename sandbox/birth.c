@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <sched.h>
+#include <stdatomic.h>
 
 /* Its memory goes first, and with that the way to its maps; the rest of an exit is soon done. */
 #define EXIT_MS 200
@@ -13,6 +14,18 @@ static bool refused_group(int code)
 {
 	return code == EACCES || code == EBUSY || code == EOPNOTSUPP || code == ENOSYS ||
 	       code == EINVAL || code == E2BIG;
+}
+
+static atomic_bool outside;
+
+void birth_stay_outside(void)
+{
+	outside = true;
+}
+
+bool birth_stays_outside(void)
+{
+	return outside;
 }
 
 static pid_t try(bool network, int group, int *pidfd, bool *born_inside)
@@ -26,7 +39,7 @@ static pid_t try(bool network, int group, int *pidfd, bool *born_inside)
 	};
 	pid_t pid;
 
-	*born_inside = group >= 0;
+	*born_inside = group >= 0 && !outside;
 	if (*born_inside) {
 		pid = sys_clone3(&args);
 		if (pid >= 0 || !refused_group(errno))

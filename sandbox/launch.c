@@ -165,7 +165,7 @@ void launched_kill(struct launched *l)
 			;
 	}
 	if (l->pid > 0) /* the launcher reaps its own */
-		while (waitpid(l->pid, NULL, __WALL) < 0 && errno == EINTR)
+		while (waitpid(l->pid, &l->status, __WALL) < 0 && errno == EINTR)
 			;
 	launched_done(l);
 }
@@ -225,8 +225,10 @@ static int handshake(struct launched *l, struct message *failure, struct error *
 			*failure = m;
 			return 0;
 		}
-		if (m.word == WORD_REAPED)
+		if (m.word == WORD_REAPED) {
 			l->reaped = true;
+			l->status = m.status;
+		}
 		if (m.word == WORD_HALTED) /* whoever tests goes on from here */
 			(void)raise(SIGSTOP);
 	}

@@ -13,6 +13,7 @@ struct launched {
 	uint32_t birth; /* of the launcher's: which */
 	struct sandbox_launcher *launcher; /* borrowed; who reaps it, or NULL, */
 	bool reaped;                       /* and has told so while it was set up */
+	int status;                        /* as wait(2) tells it, where it died before that */
 };
 
 #define LAUNCHED_NONE                                                                              \
@@ -24,7 +25,7 @@ struct launched {
 int launch(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *cg,
 	   struct launched *out, struct message *failure, struct error *err);
 
-/* Kills and reaps the job, and closes everything. */
+/* Kills and reaps the job, and closes everything but what its status was. */
 void launched_kill(struct launched *l);
 
 /* Closes what is open. The job must be over. */

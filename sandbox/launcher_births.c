@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "sandbox/birth.h"
 #include "sandbox/launcher_talk.h"
 #include "sandbox/sys.h"
 
@@ -24,6 +25,7 @@ static int ask_birth(struct sandbox_launcher *l, struct first *b, struct residen
 	q->id = b->id;
 	q->has_group = cgroup_birth(cg) >= 0;
 	q->has_network = network >= 0;
+	q->outside = birth_stays_outside();
 	fds[count++] = control[1];
 	if (q->has_group)
 		fds[count++] = cgroup_birth(cg);

@@ -16,7 +16,7 @@ enum word {
 	WORD_FAILED = 1, /* a step failed: the program never ran */
 	WORD_RUNNING,    /* the program was executed; comes with its filter's listener */
 	WORD_ENDED,      /* it ended with `status` */
-	WORD_REAPED,     /* of the launcher: the first process is gone, having used `usage` */
+	WORD_REAPED,     /* of the launcher: the first process is gone, with `status` and `usage` */
 	WORD_HALTED,     /* for tests: stands still at `step` */
 };
 

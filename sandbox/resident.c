@@ -250,6 +250,8 @@ static void give_birth(struct resident *r, const struct resident_ask *q, const i
 	owned_fd pidfd = -1;
 	int rc = 0;
 
+	if (q->outside)
+		birth_stay_outside();
 	if (count < 1) {
 		(void)failed(&a, EPROTO, "a birth without a control socket");
 		answer(r, &a, -1);
@@ -284,9 +286,9 @@ static void detach(struct resident *r, const struct resident_ask *q, int fd)
 		(void)close(s.fd);
 }
 
-static void bury(struct resident *r, pid_t pid, const struct rusage *usage)
+static void bury(struct resident *r, pid_t pid, int status, const struct rusage *usage)
 {
-	struct message m = {.word = WORD_REAPED, .usage = *usage};
+	struct message m = {.word = WORD_REAPED, .status = status, .usage = *usage};
 	struct child **at = &r->children, *c;
 
 	while (*at && (*at)->pid != pid)
@@ -307,10 +309,11 @@ static void bury(struct resident *r, pid_t pid, const struct rusage *usage)
 static void reap(struct resident *r)
 {
 	struct rusage usage;
+	int status;
 	pid_t pid;
 
-	while ((pid = wait4(-1, NULL, WNOHANG | __WALL, &usage)) > 0)
-		bury(r, pid, &usage);
+	while ((pid = wait4(-1, &status, WNOHANG | __WALL, &usage)) > 0)
+		bury(r, pid, status, &usage);
 }
 
 /* When the caller has his outcome: before, it would take the time from him. So nobody's end is

@@ -2,6 +2,7 @@
 #include "sandbox/sandbox.h"
 
 #include "base/clock.h"
+#include "sandbox/birth.h"
 #include "sandbox/job.h"
 #include "sandbox/launcher.h"
 #include "sandbox/network.h"
@@ -10,9 +11,11 @@
 #include "sandbox/template.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 int sandbox_fd(const struct sandbox *s)
@@ -128,19 +131,45 @@ static int make_groups(struct sandbox *s, struct plan *plan, struct error *err)
 	return s->launcher ? rc : cgroup_new(plan, &s->cg, err);
 }
 
+static int launch_in_groups(struct sandbox *s, struct plan *plan, struct error *err)
+{
+	const struct sandbox_limits *limits = &plan->spec->limits;
+	int rc = make_groups(s, plan, err);
+
+	if (rc < 0)
+		return rc;
+	if (limits->tasks && !(cgroup_holds(s->cg) & SANDBOX_CAN_TASKS))
+		plan->tasks = limits->tasks; /* of its own user namespace, all together */
+	s->started = s->last_output = clock_boot_ms();
+	return launch(plan, s->launcher, s->cg, &s->job, &s->ending.failure, err);
+}
+
+/* By the kernel, without a cause: birth_stay_outside(). */
+static bool was_killed_at_birth(const struct sandbox *s)
+{
+	struct cgroup_counts counts;
+
+	if (!WIFSIGNALED(s->job.status) || WTERMSIG(s->job.status) != SIGKILL ||
+	    birth_stays_outside())
+		return false;
+	cgroup_counts(s->cg, &counts);
+	return counts.oom_kills == 0;
+}
+
 static int start(struct sandbox *s, const struct sandbox_spec *spec, struct plan *plan,
 		 struct error *err)
 {
 	int rc = room_check(&spec->limits, plan, err);
 
 	if (rc == 0)
-		rc = make_groups(s, plan, err);
-	if (rc < 0)
-		return rc;
-	if (spec->limits.tasks && !(cgroup_holds(s->cg) & SANDBOX_CAN_TASKS))
-		plan->tasks = spec->limits.tasks; /* of its own user namespace, all together */
-	s->started = s->last_output = clock_boot_ms();
-	rc = launch(plan, s->launcher, s->cg, &s->job, &s->ending.failure, err);
+		rc = launch_in_groups(s, plan, err);
+	if (rc == -ECHILD && was_killed_at_birth(s)) {
+		birth_stay_outside();
+		cgroup_free(s->cg);
+		s->cg = NULL;
+		s->job = LAUNCHED_NONE;
+		rc = launch_in_groups(s, plan, err);
+	}
 	if (rc < 0)
 		return rc;
 	rc = watch_start(s, err);

@@ -8,11 +8,14 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "sandbox/cgroup_file.h"
+#include "sandbox/cgroup_place.h"
 #include "sandbox/init.h"
 #include "tests/unit/sandbox/jobs.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -483,6 +486,26 @@ static void a_caller_without_standard_descriptors_has_one(void **state)
 	assert_in_fork(passes_without_stdio);
 }
 
+/* With both its processes. */
+static bool a_job_is_in_its_group(void)
+{
+	static const char *const argv[] = {"sleep", "1000", NULL};
+	struct sandbox_spec spec = {.argv = argv, .name = job_groups, .launcher = job_launcher};
+	struct sandbox *s = NULL;
+	char command[256];
+	bool inside;
+
+	if (sandbox_start(&spec, &s, NULL) < 0)
+		return false;
+	(void)snprintf(command, sizeof(command),
+		       "for e in $(find /sys/fs/cgroup -path '*/%s/cgroup.events'); do "
+		       "[ $(wc -l < ${e%%/*}/cgroup.procs) = 2 ] || exit 1; done",
+		       job_groups);
+	inside = system(command) == 0;
+	sandbox_free(s);
+	return inside;
+}
+
 /* clone3 is refused in some containers, and with it the birth in a group. */
 static int is_in_its_group_without_clone3(void)
 {
@@ -492,33 +515,81 @@ static int is_in_its_group_without_clone3(void)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
 	const struct sock_fprog filter = {4, code};
-	static const char *const argv[] = {"sleep", "1000", NULL};
-	struct sandbox_spec spec = {.argv = argv, .name = job_groups};
-	struct sandbox *s = NULL;
-	char command[256];
-	int inside;
+	bool inside;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0 ||
 	    !(job_launcher = job_launcher_new(0)))
 		return 1;
-	spec.launcher = job_launcher;
-	if (sandbox_start(&spec, &s, NULL) < 0)
-		return 2;
-	(void)snprintf(command, sizeof(command),
-		       "for e in $(find /sys/fs/cgroup -path '*/%s/cgroup.events'); do "
-		       "[ $(wc -l < ${e%%/*}/cgroup.procs) = 2 ] || exit 1; done",
-		       job_groups);
-	inside = system(command);
-	sandbox_free(s);
+	inside = a_job_is_in_its_group();
 	sandbox_launcher_free(job_launcher);
-	return inside ? 3 : 0;
+	return inside ? 0 : 2;
 }
 
 static void a_job_is_in_its_group_also_where_it_could_not_be_born_there(void **state)
 {
 	(void)state;
 	assert_in_fork(is_in_its_group_without_clone3);
+}
+
+/* A group of the caller's that was killed before he came: the kernel remembers that. */
+static char killed_group[80];
+static int killed_dir = -1;
+
+static bool make_killed_group(void)
+{
+	const struct places *places = places_get();
+
+	(void)snprintf(killed_group, sizeof(killed_group), "%s-killed", job_groups);
+	for (size_t i = 0; i < places->count; i++) {
+		const struct place *place = &places->place[i];
+
+		if (!place->v2 || mkdirat(place->dir, killed_group, 0755) < 0)
+			continue;
+		killed_dir = openat(place->dir, killed_group, O_RDONLY | O_CLOEXEC);
+		return cgroup_write_text(killed_dir, "cgroup.kill", "1") == 0;
+	}
+	return false;
+}
+
+static bool enter_killed_group(void)
+{
+	return cgroup_write_text(killed_dir, "cgroup.procs", "0") == 0;
+}
+
+static int is_in_its_group_without_launcher(void)
+{
+	return enter_killed_group() && a_job_is_in_its_group() ? 0 : 1;
+}
+
+static int are_in_their_groups_by_launchers(void)
+{
+	if (!enter_killed_group())
+		return 1;
+	for (unsigned ready = 0; ready <= 2; ready += 2) {
+		job_launcher = job_launcher_new(ready);
+		for (int i = 0; i < 3; i++) {
+			job_run((struct sandbox_spec){.limits = {.tasks = 50}}, "true", &job);
+			if (job.outcome.verdict != SANDBOX_PASSED || !a_job_is_in_its_group()) {
+				(void)fprintf(stderr, "%s\n", job.outcome.reason);
+				return 2;
+			}
+		}
+		sandbox_launcher_free(job_launcher);
+	}
+	return 0;
+}
+
+static void a_caller_in_a_group_that_was_killed_has_jobs(void **state)
+{
+	(void)state;
+	if (!make_killed_group()) {
+		print_message("SKIP %s: no control group that could be killed\n", __func__);
+		skip();
+	}
+	assert_in_fork(is_in_its_group_without_launcher);
+	assert_in_fork(are_in_their_groups_by_launchers);
+	assert_true(remove_groups(killed_group));
 }
 
 static void the_limits_of_the_last_job_are_not_the_next_ones(void **state)
@@ -691,6 +762,7 @@ int main(void)
 		cmocka_unit_test(an_interrupt_is_for_the_caller),
 		cmocka_unit_test(a_caller_without_standard_descriptors_has_one),
 		cmocka_unit_test(a_job_is_in_its_group_also_where_it_could_not_be_born_there),
+		cmocka_unit_test(a_caller_in_a_group_that_was_killed_has_jobs),
 		cmocka_unit_test(the_limits_of_the_last_job_are_not_the_next_ones),
 		cmocka_unit_test(a_launcher_that_dies_takes_its_jobs_along),
 		cmocka_unit_test(a_caller_killed_at_any_step_takes_all_along),
