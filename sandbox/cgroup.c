@@ -370,6 +370,12 @@ bool cgroup_names_disks(const struct sandbox_limits *limits)
 	return cgroup_wanted(limits) & CONTROLLER_IO;
 }
 
+void cgroup_open_ahead(struct cgroup *cg)
+{
+	for (size_t i = 0; i < cg->count; i++)
+		group_open_ahead(&cg->group[i]);
+}
+
 bool cgroup_stands(const struct cgroup *cg)
 {
 	bool stands = true;
@@ -410,6 +416,7 @@ void cgroup_forget(struct cgroup *cg)
 	if (!cg)
 		return;
 	for (size_t i = 0; i < cg->count; i++) {
+		group_close_ahead(&cg->group[i]);
 		(void)close(cg->group[i].dir);
 		if (cg->group[i].parent >= 0)
 			(void)close(cg->group[i].parent);
@@ -486,9 +493,9 @@ bool cgroup_populated(const struct cgroup *cg)
 	const struct group *v2 = v2_of(cg);
 
 	if (v2) /* whoever is in another one is in this one, too */
-		return v2->ops->populated(v2->dir);
+		return v2->ops->populated(v2);
 	for (size_t i = 0; i < cg->count; i++)
-		if (cg->group[i].ops->populated(cg->group[i].dir))
+		if (cg->group[i].ops->populated(&cg->group[i]))
 			return true;
 	return false;
 }
@@ -552,12 +559,14 @@ int cgroup_remove(const char *parent, const char *name, struct error *err)
 	kill_left(parent, name);
 	for (size_t i = 0; i < places->count; i++) {
 		const struct group_ops *ops = places->place[i].v2 ? &group_v2 : &group_v1;
+		struct group left = {.ops = ops};
 		owned_fd above = -1, dir = -1;
 
 		dir = open_left(&places->place[i], parent, name, &above);
 		if (dir < 0)
 			continue;
-		for (int tries = 0; ops->populated(dir) && tries < 1000; tries++) {
+		left.dir = dir;
+		for (int tries = 0; ops->populated(&left) && tries < 1000; tries++) {
 			ops->kill(dir);
 			(void)poll(NULL, 0, 5); /* v1 tells nobody when it has become empty */
 		}

@@ -1,6 +1,7 @@
 #include "sandbox/cgroup_file.h"
 
 #include "base/owned.h"
+#include "sandbox/cgroup_text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,51 +34,10 @@ int cgroup_write_number(int dir, const char *file, uint64_t value)
 	return cgroup_write_text(dir, file, text);
 }
 
-static int parse(const char *text, uint64_t *out)
-{
-	char *end;
-
-	if (strncmp(text, "max", 3) == 0) {
-		*out = UINT64_MAX;
-		return 0;
-	}
-	errno = 0;
-	*out = strtoull(text, &end, 10);
-	return errno || end == text ? -EINVAL : 0;
-}
-
 int cgroup_read_number(int dir, const char *file, uint64_t *out)
 {
 	char text[64];
 	int rc = cgroup_read_text(dir, file, text, sizeof(text));
 
-	return rc < 0 ? rc : parse(text, out);
-}
-
-static int find(const char *text, const char *key, uint64_t *out)
-{
-	size_t length = strlen(key);
-
-	for (const char *line = text; line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (strncmp(line, key, length) == 0 && line[length] == ' ')
-			return parse(line + length + 1, out);
-	}
-	return -ENOENT;
-}
-
-int cgroup_read_keys(int dir, const char *file, const char *const *keys, uint64_t *out,
-		     size_t count)
-{
-	char text[4096] = "";
-	int rc = cgroup_read_text(dir, file, text, sizeof(text));
-
-	for (size_t i = 0; i < count && rc >= 0; i++)
-		rc = find(text, keys[i], &out[i]);
-	return rc < 0 ? rc : 0;
-}
-
-int cgroup_read_key(int dir, const char *file, const char *key, uint64_t *out)
-{
-	return cgroup_read_keys(dir, file, &key, out, 1);
+	return rc < 0 ? rc : cgroup_text_number(text, out);
 }

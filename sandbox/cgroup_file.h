@@ -13,10 +13,3 @@ int cgroup_write_number(int dir, const char *file, uint64_t value);
 
 /* -errno; "max" is UINT64_MAX. */
 int cgroup_read_number(int dir, const char *file, uint64_t *out);
-
-/* The number behind `key` in a file of lines "KEY NUMBER"; -ENOENT. */
-int cgroup_read_key(int dir, const char *file, const char *key, uint64_t *out);
-
-/* Several of them, read at once; -ENOENT when one isn't there. */
-int cgroup_read_keys(int dir, const char *file, const char *const *keys, uint64_t *out,
-		     size_t count);

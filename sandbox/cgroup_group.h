@@ -9,10 +9,19 @@
 
 struct group_ops;
 
+#define GROUP_FILES_MAX 10
+
 struct group {
 	const struct group_ops *ops;
 	int parent, dir; /* owned; -1: there is none */
 	unsigned controllers;
+	int ahead[GROUP_FILES_MAX]; /* ops->last_read, as far as they are open; owned, -1: not */
+	size_t ahead_count;
+};
+
+struct group_file {
+	unsigned controllers; /* whose file it is */
+	const char *name;
 };
 
 /* Setters return 0 or -errno, -ERANGE when the kernel kept another value than was written; 0 lifts
@@ -28,11 +37,12 @@ struct group_ops {
 	int (*set_cpuset)(int dir, const char *list); /* "" lifts it */
 	int (*freeze)(int dir, bool frozen);
 	void (*kill)(int dir);
-	bool (*populated)(int dir);
+	bool (*populated)(const struct group *g);
 	int (*oom_fd)(int dir); /* new descriptor or -errno */
 	void (*counts)(const struct group *g, struct cgroup_counts *out);
 	void (*usage)(const struct group *g, struct sandbox_usage *out);
 	int (*cpu_us)(const struct group *g, uint64_t *out); /* -errno: not measured here */
+	const struct group_file *last_read; /* when a job is over; up to GROUP_FILES_MAX */
 };
 
 extern const struct group_ops group_v1, group_v2;
@@ -50,6 +60,20 @@ struct cgroup {
 	bool drained;       /* of its limits of io */
 	int failed;         /* errno of a group that could not be made */
 };
+
+/* The first opening of a new file is what takes time. Idempotent. */
+void group_open_ahead(struct group *g);
+void group_close_ahead(struct group *g);
+
+/* As the functions of cgroup_file.h. */
+int group_text(const struct group *g, const char *file, char *out, size_t size);
+int group_number(const struct group *g, const char *file, uint64_t *out);
+
+/* The number behind `key` in a file of lines "KEY NUMBER", -ENOENT; several of them at once: -ENOENT
+ * when one isn't there. */
+int group_key(const struct group *g, const char *file, const char *key, uint64_t *out);
+int group_keys(const struct group *g, const char *file, const char *const *keys, uint64_t *out,
+	       size_t count);
 
 /* Who has all of these controllers here; the first is the best. */
 struct group *cgroup_holder(struct cgroup *cg, unsigned controllers);

@@ -1,5 +1,6 @@
 #include "sandbox/cgroup_text.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,4 +150,29 @@ uint64_t cgroup_text_weight(const char *text)
 	if (strncmp(text, word, strlen(word)) == 0)
 		text += strlen(word);
 	return *text >= '0' && *text <= '9' ? strtoull(text, NULL, 10) : 0;
+}
+
+int cgroup_text_number(const char *text, uint64_t *out)
+{
+	char *end;
+
+	if (strncmp(text, "max", 3) == 0) {
+		*out = UINT64_MAX;
+		return 0;
+	}
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	return errno || end == text ? -EINVAL : 0;
+}
+
+int cgroup_text_key(const char *text, const char *key, uint64_t *out)
+{
+	size_t length = strlen(key);
+
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, key, length) == 0 && line[length] == ' ')
+			return cgroup_text_number(line + length + 1, out);
+	}
+	return -ENOENT;
 }

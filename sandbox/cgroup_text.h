@@ -35,3 +35,9 @@ bool cgroup_text_pressure(const char *text, uint64_t *us);
 
 /* "100" of "default 100\n" or of "100\n"; 0: neither. */
 uint64_t cgroup_text_weight(const char *text);
+
+/* -EINVAL; "max" is UINT64_MAX. */
+int cgroup_text_number(const char *text, uint64_t *out);
+
+/* The number behind `key` in lines of "KEY NUMBER"; -ENOENT. */
+int cgroup_text_key(const char *text, const char *key, uint64_t *out);

@@ -164,11 +164,11 @@ static void v1_kill(int dir)
 		(void)fclose(list);
 }
 
-static bool v1_populated(int dir)
+static bool v1_populated(const struct group *g)
 {
 	char text[32];
 
-	return cgroup_read_text(dir, "cgroup.procs", text, sizeof(text)) > 0;
+	return group_text(g, "cgroup.procs", text, sizeof(text)) > 0;
 }
 
 static int v1_oom_fd(int dir)
@@ -188,9 +188,9 @@ static int v1_oom_fd(int dir)
 static void v1_counts(const struct group *g, struct cgroup_counts *out)
 {
 	if (g->controllers & CONTROLLER_MEMORY)
-		(void)cgroup_read_key(g->dir, "memory.oom_control", "oom_kill", &out->oom_kills);
+		(void)group_key(g, "memory.oom_control", "oom_kill", &out->oom_kills);
 	if (g->controllers & CONTROLLER_PIDS)
-		(void)cgroup_read_key(g->dir, "pids.events", "max", &out->tasks_refused);
+		(void)group_key(g, "pids.events", "max", &out->tasks_refused);
 }
 
 /* Only what was read: see v1_set_io(). The disks without a limit aren't in the file. */
@@ -199,7 +199,7 @@ static void read_io(const struct group *g, struct sandbox_usage *out)
 	char text[8192];
 	uint64_t read;
 
-	if (cgroup_read_text(g->dir, "blkio.throttle.io_service_bytes", text, sizeof(text)) < 0 ||
+	if (group_text(g, "blkio.throttle.io_service_bytes", text, sizeof(text)) < 0 ||
 	    !cgroup_text_service(text, &read))
 		return;
 	out->io_read_bytes = read;
@@ -211,18 +211,18 @@ static void v1_usage(const struct group *g, struct sandbox_usage *out)
 	uint64_t value, system;
 
 	if ((g->controllers & CONTROLLER_MEMORY) &&
-	    cgroup_read_number(g->dir, "memory.max_usage_in_bytes", &value) == 0) {
+	    group_number(g, "memory.max_usage_in_bytes", &value) == 0) {
 		out->memory_peak = value;
 		out->measured |= SANDBOX_MEASURED_MEMORY;
 	}
 	if ((g->controllers & CONTROLLER_PIDS) &&
-	    cgroup_read_number(g->dir, "pids.peak", &value) == 0) {
+	    group_number(g, "pids.peak", &value) == 0) {
 		out->tasks_peak = value;
 		out->measured |= SANDBOX_MEASURED_TASKS;
 	}
 	if ((g->controllers & CONTROLLER_CPUACCT) &&
-	    cgroup_read_number(g->dir, "cpuacct.usage_user", &value) == 0 &&
-	    cgroup_read_number(g->dir, "cpuacct.usage_sys", &system) == 0) {
+	    group_number(g, "cpuacct.usage_user", &value) == 0 &&
+	    group_number(g, "cpuacct.usage_sys", &system) == 0) {
 		out->cpu_user_ms = value / 1000000;
 		out->cpu_system_ms = system / 1000000;
 		out->measured |= SANDBOX_MEASURED_CPU;
@@ -235,13 +235,22 @@ static int v1_cpu_us(const struct group *g, uint64_t *out)
 {
 	uint64_t ns = 0;
 	int rc = g->controllers & CONTROLLER_CPUACCT
-			 ? cgroup_read_number(g->dir, "cpuacct.usage", &ns)
+			 ? group_number(g, "cpuacct.usage", &ns)
 			 : -ENOENT;
 
 	if (rc == 0)
 		*out = ns / 1000;
 	return rc;
 }
+
+static const struct group_file last_read[] = {
+	{CONTROLLER_MEMORY, "memory.max_usage_in_bytes"},
+	{CONTROLLER_MEMORY, "memory.oom_control"},
+	{CONTROLLER_PIDS, "pids.peak"},
+	{CONTROLLER_PIDS, "pids.events"},
+	{CONTROLLER_CPUACCT, "cpuacct.usage_user"},
+	{CONTROLLER_CPUACCT, "cpuacct.usage_sys"},
+	{0, NULL}};
 
 const struct group_ops group_v1 = {
 	.set_memory = v1_set_memory,
@@ -259,4 +268,5 @@ const struct group_ops group_v1 = {
 	.counts = v1_counts,
 	.usage = v1_usage,
 	.cpu_us = v1_cpu_us,
+	.last_read = last_read,
 };

@@ -118,11 +118,11 @@ static void v2_kill(int dir)
 	(void)cgroup_write_text(dir, "cgroup.kill", "1"); /* who survives shows in populated */
 }
 
-static bool v2_populated(int dir)
+static bool v2_populated(const struct group *g)
 {
 	uint64_t populated = 0;
 
-	return cgroup_read_key(dir, "cgroup.events", "populated", &populated) == 0 && populated;
+	return group_key(g, "cgroup.events", "populated", &populated) == 0 && populated;
 }
 
 static int v2_oom_fd(int dir)
@@ -135,9 +135,9 @@ static int v2_oom_fd(int dir)
 static void v2_counts(const struct group *g, struct cgroup_counts *out)
 {
 	if (g->controllers & CONTROLLER_MEMORY)
-		(void)cgroup_read_key(g->dir, "memory.events", "oom_kill", &out->oom_kills);
+		(void)group_key(g, "memory.events", "oom_kill", &out->oom_kills);
 	if (g->controllers & CONTROLLER_PIDS)
-		(void)cgroup_read_key(g->dir, "pids.events", "max", &out->tasks_refused);
+		(void)group_key(g, "pids.events", "max", &out->tasks_refused);
 }
 
 static void read_io(const struct group *g, struct sandbox_usage *out)
@@ -145,7 +145,7 @@ static void read_io(const struct group *g, struct sandbox_usage *out)
 	char text[8192];
 
 	if (!(g->controllers & CONTROLLER_IO) ||
-	    cgroup_read_text(g->dir, "io.stat", text, sizeof(text)) < 0)
+	    group_text(g, "io.stat", text, sizeof(text)) < 0)
 		return;
 	cgroup_text_io(text, disk_passes_on, &out->io_read_bytes, &out->io_write_bytes);
 	out->measured |= SANDBOX_MEASURED_IO_READ | SANDBOX_MEASURED_IO_WRITE;
@@ -161,7 +161,7 @@ static void read_pressure(const struct group *g, struct sandbox_usage *out)
 	char text[512];
 
 	for (size_t i = 0; i < 3; i++)
-		if (cgroup_read_text(g->dir, files[i], text, sizeof(text)) < 0 ||
+		if (group_text(g, files[i], text, sizeof(text)) < 0 ||
 		    !cgroup_text_pressure(text, &us[i]))
 			return;
 	for (size_t i = 0; i < 3; i++)
@@ -174,7 +174,7 @@ static void read_cpu(const struct group *g, struct sandbox_usage *out)
 	static const char *const keys[] = {"user_usec", "system_usec"};
 	uint64_t us[2];
 
-	if (cgroup_read_keys(g->dir, "cpu.stat", keys, us, 2) < 0)
+	if (group_keys(g, "cpu.stat", keys, us, 2) < 0)
 		return;
 	out->cpu_user_ms = us[0] / 1000;
 	out->cpu_system_ms = us[1] / 1000;
@@ -187,12 +187,12 @@ static void v2_usage(const struct group *g, struct sandbox_usage *out)
 
 	read_cpu(g, out);
 	if ((g->controllers & CONTROLLER_MEMORY) &&
-	    cgroup_read_number(g->dir, "memory.peak", &value) == 0) {
+	    group_number(g, "memory.peak", &value) == 0) {
 		out->memory_peak = value;
 		out->measured |= SANDBOX_MEASURED_MEMORY;
 	}
 	if ((g->controllers & CONTROLLER_PIDS) &&
-	    cgroup_read_number(g->dir, "pids.peak", &value) == 0) {
+	    group_number(g, "pids.peak", &value) == 0) {
 		out->tasks_peak = value;
 		out->measured |= SANDBOX_MEASURED_TASKS;
 	}
@@ -202,8 +202,20 @@ static void v2_usage(const struct group *g, struct sandbox_usage *out)
 
 static int v2_cpu_us(const struct group *g, uint64_t *out)
 {
-	return cgroup_read_key(g->dir, "cpu.stat", "usage_usec", out);
+	return group_key(g, "cpu.stat", "usage_usec", out);
 }
+
+static const struct group_file last_read[] = {
+	{0, "cgroup.events"},
+	{0, "cpu.stat"},
+	{CONTROLLER_MEMORY, "memory.peak"},
+	{CONTROLLER_MEMORY, "memory.events"},
+	{CONTROLLER_PIDS, "pids.peak"},
+	{CONTROLLER_PIDS, "pids.events"},
+	{CONTROLLER_IO, "io.stat"},
+	{0, "cpu.pressure"},
+	{0, "memory.pressure"},
+	{0, "io.pressure"}};
 
 const struct group_ops group_v2 = {
 	.set_memory = v2_set_memory,
@@ -221,4 +233,5 @@ const struct group_ops group_v2 = {
 	.counts = v2_counts,
 	.usage = v2_usage,
 	.cpu_us = v2_cpu_us,
+	.last_read = last_read,
 };

@@ -294,8 +294,11 @@ static int make_model_groups(const struct sandbox_launcher *l, struct cgroup **o
 {
 	const struct sandbox_spec spec = {.limits = l->model, .cgroup_parent = l->parent};
 	const struct plan plan = {.spec = &spec, .worktree = SOURCE_NONE, .system = SOURCE_NONE};
+	int rc = cgroup_new(&plan, out, NULL);
 
-	return cgroup_new(&plan, out, NULL);
+	if (rc == 0)
+		cgroup_open_ahead(*out);
+	return rc;
 }
 
 static int make_ready(struct sandbox_launcher *l)

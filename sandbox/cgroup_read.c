@@ -1,0 +1,73 @@
+/* Reading what a group says of its job, from files that were opened ahead where they were. */
+#include "sandbox/cgroup_file.h"
+#include "sandbox/cgroup_group.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool is_last(const struct group *g, size_t i)
+{
+	return i < GROUP_FILES_MAX && g->ops->last_read[i].name;
+}
+
+void group_open_ahead(struct group *g)
+{
+	for (size_t i = g->ahead_count; is_last(g, i); i++) {
+		const struct group_file *file = &g->ops->last_read[i];
+
+		/* What can't be opened now is opened when it is read, and told then. */
+		g->ahead[i] = (g->controllers & file->controllers) == file->controllers
+				      ? openat(g->dir, file->name, O_RDONLY | O_CLOEXEC)
+				      : -1;
+		g->ahead_count = i + 1;
+	}
+}
+
+void group_close_ahead(struct group *g)
+{
+	while (g->ahead_count)
+		if (g->ahead[--g->ahead_count] >= 0)
+			(void)close(g->ahead[g->ahead_count]);
+}
+
+int group_text(const struct group *g, const char *file, char *out, size_t size)
+{
+	for (size_t i = 0; i < g->ahead_count; i++) {
+		ssize_t n;
+
+		if (g->ahead[i] < 0 || strcmp(g->ops->last_read[i].name, file) != 0)
+			continue;
+		n = pread(g->ahead[i], out, size - 1, 0); /* made anew at each reading from 0 */
+		if (n < 0)
+			return -errno;
+		out[n] = '\0';
+		return (int)n;
+	}
+	return cgroup_read_text(g->dir, file, out, size);
+}
+
+int group_number(const struct group *g, const char *file, uint64_t *out)
+{
+	char text[64];
+	int rc = group_text(g, file, text, sizeof(text));
+
+	return rc < 0 ? rc : cgroup_text_number(text, out);
+}
+
+int group_keys(const struct group *g, const char *file, const char *const *keys, uint64_t *out,
+	       size_t count)
+{
+	char text[4096] = "";
+	int rc = group_text(g, file, text, sizeof(text));
+
+	for (size_t i = 0; i < count && rc >= 0; i++)
+		rc = cgroup_text_key(text, keys[i], &out[i]);
+	return rc < 0 ? rc : 0;
+}
+
+int group_key(const struct group *g, const char *file, const char *key, uint64_t *out)
+{
+	return group_keys(g, file, &key, out, 1);
+}
