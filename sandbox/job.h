@@ -37,8 +37,8 @@ struct sandbox {
 /* Gathers all that a job can say behind one descriptor, s->epoll. */
 int watch_start(struct sandbox *s, struct error *err);
 
-/* Part of that, also for a limit of memory that comes later. */
-int watch_memory(struct sandbox *s);
+/* Part of that, also for limits that come later. */
+int watch_limits(struct sandbox *s, const struct sandbox_limits *limits);
 
 /* Looks at the clocks, ends what is over its time, and sets the timer to the next moment. */
 void watch_clocks(struct sandbox *s);

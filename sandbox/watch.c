@@ -51,11 +51,22 @@ static int watch(struct sandbox *s, int fd, uint32_t events, enum event event)
 	return fd >= 0 && epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
-int watch_memory(struct sandbox *s)
+static int watch_once(struct sandbox *s, int fd, uint32_t events, enum event event)
 {
-	int rc = watch(s, s->cg ? cgroup_oom_fd(s->cg) : -1, EPOLLIN | EPOLLPRI, EVENT_OOM);
+	int rc = watch(s, fd, events, event);
 
 	return rc == -EEXIST ? 0 : rc;
+}
+
+int watch_limits(struct sandbox *s, const struct sandbox_limits *limits)
+{
+	int rc = watch_once(s, s->cg ? cgroup_oom_fd(s->cg) : -1, EPOLLIN | EPOLLPRI, EVENT_OOM);
+
+	/* Who waits for a disk can't die before that answers: the program's end is told at once.
+	 * Otherwise the last words are read when the first process is dead. */
+	if (rc == 0 && cgroup_names_disks(limits))
+		rc = watch_once(s, s->job.control, EPOLLIN, EVENT_CONTROL);
+	return rc;
 }
 
 int watch_start(struct sandbox *s, struct error *err)
@@ -68,15 +79,13 @@ int watch_start(struct sandbox *s, struct error *err)
 		return error_set(err, errno, "watch the job");
 	rc = watch(s, s->timer, EPOLLIN, EVENT_TIMER);
 	if (rc == 0)
-		rc = watch(s, s->job.control, EPOLLIN, EVENT_CONTROL);
-	if (rc == 0)
 		rc = watch(s, s->job.output[0], EPOLLIN, EVENT_STDOUT);
 	if (rc == 0)
 		rc = watch(s, s->job.output[1], EPOLLIN, EVENT_STDERR);
 	if (rc == 0)
 		rc = watch(s, s->job.pidfd, EPOLLIN, EVENT_PIDFD);
 	if (rc == 0)
-		rc = watch_memory(s);
+		rc = watch_limits(s, &s->limits);
 	if (rc == 0)
 		rc = watch(s, s->job.listener, EPOLLIN, EVENT_DENIED);
 	return rc < 0 ? error_set(err, -rc, "watch the job") : 0;
