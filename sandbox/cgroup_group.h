@@ -69,8 +69,8 @@ void group_close_ahead(struct group *g);
 int group_text(const struct group *g, const char *file, char *out, size_t size);
 int group_number(const struct group *g, const char *file, uint64_t *out);
 
-/* The number behind `key` in a file of lines "KEY NUMBER", -ENOENT; several of them at once: -ENOENT
- * when one isn't there. */
+/* The number behind `key` in a file of lines "KEY NUMBER", -ENOENT; several of them at once:
+ * -ENOENT when one isn't there. */
 int group_key(const struct group *g, const char *file, const char *key, uint64_t *out);
 int group_keys(const struct group *g, const char *file, const char *const *keys, uint64_t *out,
 	       size_t count);

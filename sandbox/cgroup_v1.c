@@ -215,8 +215,7 @@ static void v1_usage(const struct group *g, struct sandbox_usage *out)
 		out->memory_peak = value;
 		out->measured |= SANDBOX_MEASURED_MEMORY;
 	}
-	if ((g->controllers & CONTROLLER_PIDS) &&
-	    group_number(g, "pids.peak", &value) == 0) {
+	if ((g->controllers & CONTROLLER_PIDS) && group_number(g, "pids.peak", &value) == 0) {
 		out->tasks_peak = value;
 		out->measured |= SANDBOX_MEASURED_TASKS;
 	}
@@ -234,23 +233,21 @@ static void v1_usage(const struct group *g, struct sandbox_usage *out)
 static int v1_cpu_us(const struct group *g, uint64_t *out)
 {
 	uint64_t ns = 0;
-	int rc = g->controllers & CONTROLLER_CPUACCT
-			 ? group_number(g, "cpuacct.usage", &ns)
-			 : -ENOENT;
+	int rc = g->controllers & CONTROLLER_CPUACCT ? group_number(g, "cpuacct.usage", &ns)
+						     : -ENOENT;
 
 	if (rc == 0)
 		*out = ns / 1000;
 	return rc;
 }
 
-static const struct group_file last_read[] = {
-	{CONTROLLER_MEMORY, "memory.max_usage_in_bytes"},
-	{CONTROLLER_MEMORY, "memory.oom_control"},
-	{CONTROLLER_PIDS, "pids.peak"},
-	{CONTROLLER_PIDS, "pids.events"},
-	{CONTROLLER_CPUACCT, "cpuacct.usage_user"},
-	{CONTROLLER_CPUACCT, "cpuacct.usage_sys"},
-	{0, NULL}};
+static const struct group_file last_read[] = {{CONTROLLER_MEMORY, "memory.max_usage_in_bytes"},
+					      {CONTROLLER_MEMORY, "memory.oom_control"},
+					      {CONTROLLER_PIDS, "pids.peak"},
+					      {CONTROLLER_PIDS, "pids.events"},
+					      {CONTROLLER_CPUACCT, "cpuacct.usage_user"},
+					      {CONTROLLER_CPUACCT, "cpuacct.usage_sys"},
+					      {0, NULL}};
 
 const struct group_ops group_v1 = {
 	.set_memory = v1_set_memory,

@@ -144,8 +144,7 @@ static void read_io(const struct group *g, struct sandbox_usage *out)
 {
 	char text[8192];
 
-	if (!(g->controllers & CONTROLLER_IO) ||
-	    group_text(g, "io.stat", text, sizeof(text)) < 0)
+	if (!(g->controllers & CONTROLLER_IO) || group_text(g, "io.stat", text, sizeof(text)) < 0)
 		return;
 	cgroup_text_io(text, disk_passes_on, &out->io_read_bytes, &out->io_write_bytes);
 	out->measured |= SANDBOX_MEASURED_IO_READ | SANDBOX_MEASURED_IO_WRITE;
@@ -186,13 +185,11 @@ static void v2_usage(const struct group *g, struct sandbox_usage *out)
 	uint64_t value;
 
 	read_cpu(g, out);
-	if ((g->controllers & CONTROLLER_MEMORY) &&
-	    group_number(g, "memory.peak", &value) == 0) {
+	if ((g->controllers & CONTROLLER_MEMORY) && group_number(g, "memory.peak", &value) == 0) {
 		out->memory_peak = value;
 		out->measured |= SANDBOX_MEASURED_MEMORY;
 	}
-	if ((g->controllers & CONTROLLER_PIDS) &&
-	    group_number(g, "pids.peak", &value) == 0) {
+	if ((g->controllers & CONTROLLER_PIDS) && group_number(g, "pids.peak", &value) == 0) {
 		out->tasks_peak = value;
 		out->measured |= SANDBOX_MEASURED_TASKS;
 	}
@@ -205,17 +202,16 @@ static int v2_cpu_us(const struct group *g, uint64_t *out)
 	return group_key(g, "cpu.stat", "usage_usec", out);
 }
 
-static const struct group_file last_read[] = {
-	{0, "cgroup.events"},
-	{0, "cpu.stat"},
-	{CONTROLLER_MEMORY, "memory.peak"},
-	{CONTROLLER_MEMORY, "memory.events"},
-	{CONTROLLER_PIDS, "pids.peak"},
-	{CONTROLLER_PIDS, "pids.events"},
-	{CONTROLLER_IO, "io.stat"},
-	{0, "cpu.pressure"},
-	{0, "memory.pressure"},
-	{0, "io.pressure"}};
+static const struct group_file last_read[] = {{0, "cgroup.events"},
+					      {0, "cpu.stat"},
+					      {CONTROLLER_MEMORY, "memory.peak"},
+					      {CONTROLLER_MEMORY, "memory.events"},
+					      {CONTROLLER_PIDS, "pids.peak"},
+					      {CONTROLLER_PIDS, "pids.events"},
+					      {CONTROLLER_IO, "io.stat"},
+					      {0, "cpu.pressure"},
+					      {0, "memory.pressure"},
+					      {0, "io.pressure"}};
 
 const struct group_ops group_v2 = {
 	.set_memory = v2_set_memory,
