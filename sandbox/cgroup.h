@@ -24,8 +24,8 @@ int cgroup_prepare(struct cgroup *cg, const struct sandbox_limits *limits, struc
 /* Limits of io: groups for them are one plan's alone. */
 bool cgroup_names_disks(const struct sandbox_limits *limits);
 
-/* Opens what is read when a job is over, for groups that wait for one. They keep up to ten
- * descriptors each. */
+/* Opens what is read when a job is over, for groups that wait for one: up to ten descriptors each,
+ * within the first quarter of what this process may have. */
 void cgroup_open_ahead(struct cgroup *cg);
 
 /* Nobody has removed them. */

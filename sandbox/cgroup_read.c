@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static bool is_last(const struct group *g, size_t i)
@@ -12,15 +13,28 @@ static bool is_last(const struct group *g, size_t i)
 	return i < GROUP_FILES_MAX && g->ops->last_read[i].name;
 }
 
+/* The caller's descriptors are for what he needs. */
+static bool may_keep(int fd)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)fd < limit.rlim_cur / 4;
+}
+
+/* What isn't open is opened when it is read, and what is wrong told then. */
 void group_open_ahead(struct group *g)
 {
 	for (size_t i = g->ahead_count; is_last(g, i); i++) {
 		const struct group_file *file = &g->ops->last_read[i];
+		int fd = (g->controllers & file->controllers) == file->controllers
+				 ? openat(g->dir, file->name, O_RDONLY | O_CLOEXEC)
+				 : -1;
 
-		/* What can't be opened now is opened when it is read, and told then. */
-		g->ahead[i] = (g->controllers & file->controllers) == file->controllers
-				      ? openat(g->dir, file->name, O_RDONLY | O_CLOEXEC)
-				      : -1;
+		if (fd >= 0 && !may_keep(fd)) {
+			(void)close(fd);
+			fd = -1;
+		}
+		g->ahead[i] = fd;
 		g->ahead_count = i + 1;
 	}
 }

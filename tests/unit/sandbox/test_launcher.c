@@ -21,6 +21,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #define PROCESSES  16
@@ -473,6 +474,29 @@ static void an_interrupt_is_for_the_caller(void **state)
 	assert_in_fork(passes_with_an_interrupt);
 }
 
+static int passes_with_few_descriptors(void)
+{
+	const struct rlimit few = {256, 256};
+
+	if (setrlimit(RLIMIT_NOFILE, &few) < 0 || !(job_launcher = job_launcher_new(16)))
+		return 1;
+	for (int i = 0; i < 3; i++) {
+		job_run((struct sandbox_spec){.limits = {.memory = 64 << 20}}, "true", &job);
+		if (job.outcome.verdict != SANDBOX_PASSED) {
+			(void)fprintf(stderr, "%s\n", job.outcome.reason);
+			return 2;
+		}
+	}
+	sandbox_launcher_free(job_launcher);
+	return 0;
+}
+
+static void what_waits_leaves_descriptors_to_its_caller(void **state)
+{
+	(void)state;
+	assert_in_fork(passes_with_few_descriptors);
+}
+
 static int passes_without_stdio(void)
 {
 	for (int i = 0; i < 3; i++)
@@ -760,6 +784,7 @@ int main(void)
 		cmocka_unit_test(a_dead_one_is_not_handed_out),
 		cmocka_unit_test(a_fork_that_frees_it_does_no_harm),
 		cmocka_unit_test(an_interrupt_is_for_the_caller),
+		cmocka_unit_test(what_waits_leaves_descriptors_to_its_caller),
 		cmocka_unit_test(a_caller_without_standard_descriptors_has_one),
 		cmocka_unit_test(a_job_is_in_its_group_also_where_it_could_not_be_born_there),
 		cmocka_unit_test(a_caller_in_a_group_that_was_killed_has_jobs),
