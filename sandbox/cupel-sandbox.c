@@ -171,6 +171,8 @@ static void explain(const struct sandbox_outcome *outcome)
 {
 	bool own_failure = outcome->exit_code >= 0 && !outcome->limit;
 
+	if (outcome->output_cut)
+		tell("", "the output was cut at its limit");
 	if (outcome->verdict == SANDBOX_ERRORED)
 		tell("", outcome->reason);
 	else if (outcome->verdict != SANDBOX_PASSED && !own_failure)

@@ -18,7 +18,8 @@ const char options_help[] =
 	"  --cpu-time TIME   processor time of all its processes together, 5m\n"
 	"  --wall TIME       time until it is stopped, 10m\n"
 	"  --idle TIME       time without output until it is stopped, 1m\n"
-	"  --output SIZE     bytes that it may print\n"
+	"  --output SIZE     bytes that it may print; over it, it is stopped\n"
+	"  --cut-output      over --output the rest is thrown away instead, and it goes on\n"
 	"  --disk SIZE       bytes that it may write\n"
 	"  --inodes N        files that it may make\n"
 	"  --io-read SIZE, --io-write SIZE  bytes a second from and to each disk that it may write on\n"
@@ -249,22 +250,36 @@ static int parse_option(struct options *o, const char *const *words, int count, 
 	return error_say(err, EINVAL, "unknown option '%.60s'; see --help", word);
 }
 
-static bool parse_action(struct options *o, const char *word)
+/* The words without a value. */
+static bool parse_word(struct options *o, const char *word)
 {
-	if (strcmp(word, "--launcher") == 0) {
-		o->by_launcher = true;
-		return true;
-	}
+	const struct {
+		const char *name;
+		bool *flag;
+	} flags[] = {{"--launcher", &o->by_launcher},
+		     {"--bare", &o->bare},
+		     {"--cut-output", &o->spec.cut_output}};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if (strcmp(word, flags[i].name) == 0) {
+			*flags[i].flag = true;
+			return true;
+		}
 	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
 		if (strcmp(word, actions[i].name) == 0) {
 			o->action = actions[i].action;
 			return true;
 		}
-	if (strcmp(word, "--bare") == 0) {
-		o->bare = true;
-		return true;
-	}
 	return false;
+}
+
+static int check_together(const struct options *o, struct error *err)
+{
+	if (o->bare && o->spec.worktree)
+		return error_say(err, EINVAL, "--bare and --workdir exclude each other");
+	if (o->spec.cut_output && !o->spec.limits.output)
+		return error_say(err, EINVAL, "--cut-output cuts at --output: give that, too");
+	return 0;
 }
 
 int options_parse(int argc, const char *const *argv, struct options *o, struct error *err)
@@ -278,7 +293,7 @@ int options_parse(int argc, const char *const *argv, struct options *o, struct e
 			at++;
 			break;
 		}
-		if (!parse_action(o, argv[at]))
+		if (!parse_word(o, argv[at]))
 			rc = parse_option(o, argv + at, argc - at, &used, err);
 	}
 	o->spec.binds = o->binds;
@@ -286,8 +301,8 @@ int options_parse(int argc, const char *const *argv, struct options *o, struct e
 	o->spec.argv = argv + at;
 	if (rc == 0 && o->action == OPTIONS_RUN && at >= argc)
 		rc = error_say(err, EINVAL, "no command; see --help");
-	if (rc == 0 && o->bare && o->spec.worktree)
-		rc = error_say(err, EINVAL, "--bare and --workdir exclude each other");
+	if (rc == 0)
+		rc = check_together(o, err);
 	if (rc < 0)
 		options_done(o);
 	return rc;

@@ -41,8 +41,10 @@ static int append_ending(struct buffer *out, const struct sandbox_outcome *o)
 	if (o->signal)
 		(void)snprintf(signal, sizeof(signal), "%d", o->signal);
 	return buffer_printf(out,
-			     "  \"exit_code\": %s,\n  \"signal\": %s,\n  \"infrastructure\": %s,\n",
-			     code, signal, o->infrastructure ? "true" : "false");
+			     "  \"exit_code\": %s,\n  \"signal\": %s,\n  \"infrastructure\": %s,\n"
+			     "  \"output_cut\": %s,\n",
+			     code, signal, o->infrastructure ? "true" : "false",
+			     o->output_cut ? "true" : "false");
 }
 
 static int append_denied(struct buffer *out, const struct sandbox_outcome *o)

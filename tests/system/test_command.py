@@ -128,6 +128,17 @@ class BadInput(CommandTest):
             self.assertEqual((self.tree / "made").read_text(), "said\n")
             self.assertEqual(json.loads((self.tree / "report").read_text())["verdict"], "passed")
 
+    def test_output_that_is_cut(self):
+        talk = ("--output", "6", "--report", self.top / "report")
+        done = self.type(*talk, "--", "sh", "-c", "yes; exit 5")
+        self.assertEqual((done.returncode, done.stdout), (137, "y\ny\ny\n"))
+        self.assertFalse(json.loads((self.top / "report").read_text())["output_cut"])
+        done = self.type(*talk, "--cut-output", "--", "sh", "-c", "yes | head -50000; touch made; exit 5")
+        self.assertEqual((done.returncode, done.stdout), (5, "y\ny\ny\n"), done.stderr)
+        self.assertTrue(json.loads((self.top / "report").read_text())["output_cut"])
+        self.assertIn("cut at its limit", done.stderr)
+        self.assertTrue((self.tree / "made").exists())
+
     def test_an_output_that_takes_nothing_is_told(self):
         with open("/dev/full", "w") as full:
             done = subprocess.run([BIN / "cupel-sandbox", "--", "sh", "-c", "echo hi; sleep 60"], cwd=self.tree, timeout=SECONDS,

@@ -110,6 +110,7 @@ static void nonsense_is_told_with_its_option(void **state)
 		{{"s", "--memory"}, "needs a value"},
 		{{"s", "--wall", "1s", "--"}, "no command"},
 		{{"s", "--bare", "--workdir", "/x", "true"}, "exclude"},
+		{{"s", "--cut-output", "true"}, "give that, too"},
 	};
 
 	(void)state;
