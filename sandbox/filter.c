@@ -385,6 +385,8 @@ static int append_exported(struct program *p, scmp_filter_ctx ctx)
 	if (fd < 0)
 		return -errno;
 	rc = seccomp_export_bpf(ctx, fd);
+	if (rc == -ECANCELED) /* it could not be written */
+		rc = -EFBIG;
 	size = rc == 0 ? pread(fd, p->code + p->count, room, 0) : 0;
 	(void)close(fd);
 	if (size > 0)
@@ -468,7 +470,9 @@ int filter_get(enum sandbox_profile profile, unsigned more, const struct filter 
 		int rc = build(profile, more, filter);
 
 		if (rc < 0)
-			return error_set(err, -rc, "build the system call filter");
+			return error_set(err, -rc, "build the system call filter%s",
+					 rc == -EFBIG ? " (this caller's ulimit -f is too small)"
+						      : "");
 	}
 	*out = filter;
 	return 0;

@@ -5,6 +5,7 @@
 #include "sandbox/aside.h"
 #include "sandbox/launcher_talk.h"
 #include "sandbox/packet.h"
+#include "sandbox/surroundings.h"
 #include "sandbox/sys.h"
 
 #include <poll.h>
@@ -142,7 +143,9 @@ int sandbox_launcher_new(const struct sandbox_launcher_options *options,
 	if (options)
 		l->ready_wanted = options->ready;
 	(void)cgroup_can(); /* who shall step aside in his control group must be alone in it */
-	rc = program ? 0 : find_program(found, sizeof(found), err);
+	rc = surroundings_check(err);
+	if (rc == 0 && !program)
+		rc = find_program(found, sizeof(found), err);
 	if (rc == 0)
 		rc = ids_choose(&usual, &l->ids, err);
 	if (rc == 0)

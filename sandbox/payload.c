@@ -100,6 +100,19 @@ static int limits(struct plan *plan)
 	return rc;
 }
 
+/* As shells decide it: nothing in its first line is binary. */
+static bool is_script(const char *path)
+{
+	char start[128];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, start, sizeof(start));
+	const char *end = n > 0 ? memchr(start, '\n', (size_t)n) : NULL;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return n >= 0 && memchr(start, '\0', end ? (size_t)(end - start) : (size_t)n) == NULL;
+}
+
 /* A script without a first line that names its interpreter, as a shell would treat it. */
 static void execute_by_shell(struct plan *plan, const char *path)
 {
@@ -119,10 +132,15 @@ static void execute_by_shell(struct plan *plan, const char *path)
 /* ELIBACC: it is there, and what it names to run it isn't. */
 static void execute_one(struct plan *plan, const char *path)
 {
+	int code;
+
 	plan->failure.word = 0; /* whatever becomes of it now, it was the program */
 	(void)execve(path, (char *const *)plan->argv, plan->env);
-	if (errno == ENOEXEC)
+	code = errno;
+	if (code == ENOEXEC && is_script(path))
 		execute_by_shell(plan, path);
+	else if (code == ENOEXEC)
+		errno = code;
 	if (errno == ENOENT && access(path, F_OK) == 0)
 		errno = ELIBACC;
 }

@@ -2,6 +2,7 @@
 
 #include "base/fd.h"
 #include "sandbox/cgroup.h"
+#include "sandbox/surroundings.h"
 #include "sandbox/template.h"
 
 #include <fcntl.h>
@@ -169,7 +170,9 @@ int plan_make(const struct sandbox_spec *spec, struct plan *plan, struct error *
 			      .store = -1,
 			      .worktree = SOURCE_NONE,
 			      .system = SOURCE_NONE};
-	rc = ids_choose(spec, &plan->ids, err);
+	rc = surroundings_check(err);
+	if (rc == 0)
+		rc = ids_choose(spec, &plan->ids, err);
 	if (rc == 0)
 		rc = open_sources(spec, plan, err);
 	if (rc == 0) {

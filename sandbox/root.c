@@ -186,6 +186,25 @@ static int system_entry(struct plan *plan, const char *name)
 	return attach(plan, source_mount(AT_FDCWD, from, SOURCE_READONLY), name);
 }
 
+static int write_at(struct plan *plan, int dir, const char *path, const char *text)
+{
+	int fd = openat(dir, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	size_t length = strlen(text);
+	int rc = 0;
+
+	if (fd < 0)
+		return plan_fail(plan, path);
+	if (length && write(fd, text, length) != (ssize_t)length)
+		rc = plan_fail(plan, path);
+	(void)close(fd);
+	return rc;
+}
+
+static int write_file(struct plan *plan, const char *path, const char *text)
+{
+	return write_at(plan, plan->root, path, text);
+}
+
 /* One entry of the root of the owner's choice. */
 static int chosen_entry(struct plan *plan, const char *name)
 {
@@ -194,6 +213,7 @@ static int chosen_entry(struct plan *plan, const char *name)
 	char target[PATH_MAX];
 	struct stat st;
 	ssize_t n;
+	int rc = 0;
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 		if (strcmp(name, ours[i]) == 0)
@@ -205,9 +225,13 @@ static int chosen_entry(struct plan *plan, const char *name)
 		target[n < 0 ? 0 : n] = '\0';
 		return n < 0 || symlinkat(target, plan->root, name) < 0 ? plan_fail(plan, name) : 0;
 	}
-	if (!S_ISDIR(st.st_mode))
+	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
 		return 0;
-	if (mkdirat(plan->root, name, 0755) < 0 && errno != EEXIST)
+	if (S_ISREG(st.st_mode))
+		rc = write_file(plan, name, "");
+	if (rc < 0)
+		return rc == -EEXIST ? 0 : rc;
+	if (S_ISDIR(st.st_mode) && mkdirat(plan->root, name, 0755) < 0 && errno != EEXIST)
 		return plan_fail(plan, name);
 	return attach(plan, source_mount(plan->system.fd, name, SOURCE_READONLY), name);
 }
@@ -239,25 +263,6 @@ static int host_system(struct plan *plan)
 int root_system(struct plan *plan)
 {
 	return plan->system.fd >= 0 ? chosen_system(plan) : host_system(plan);
-}
-
-static int write_at(struct plan *plan, int dir, const char *path, const char *text)
-{
-	int fd = openat(dir, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	size_t length = strlen(text);
-	int rc = 0;
-
-	if (fd < 0)
-		return plan_fail(plan, path);
-	if (length && write(fd, text, length) != (ssize_t)length)
-		rc = plan_fail(plan, path);
-	(void)close(fd);
-	return rc;
-}
-
-static int write_file(struct plan *plan, const char *path, const char *text)
-{
-	return write_at(plan, plan->root, path, text);
 }
 
 /* A copy of what the host has at that path, as it is now; what it hasn't is left out. */

@@ -120,8 +120,8 @@ static int check_bind(const struct sandbox_bind *bind, struct error *err)
 		return error_say(
 			err, EINVAL,
 			"bind '%.100s' to '%.100s': absolute paths without '.', '..', '//' "
-			"or '/' at the end are needed",
-			bind->from, to);
+			"or '/' at the end are needed, of names of up to %d bytes",
+			bind->from, to, NAME_MAX);
 	if (is_reserved(to))
 		return error_say(err, EINVAL, "bind to '%.100s': that place is the sandbox's own",
 				 to);
@@ -233,7 +233,7 @@ int spec_check_limits(const struct sandbox_limits *limits, struct error *err)
 		{"idle time", UNIT_TIME, limits->idle_ms, 1, SPEC_TIME_MAX_MS},
 		{"output", UNIT_BYTES, limits->output, 1, SPEC_BYTES_MAX},
 		{"disk", UNIT_BYTES, limits->disk, 4096, SPEC_BYTES_MAX},
-		{"inodes", UNIT_COUNT, limits->inodes, 16, SPEC_BYTES_MAX},
+		{"inodes", UNIT_COUNT, limits->inodes, 16, SPEC_INODES_MAX},
 		{"files", UNIT_COUNT, limits->files, SPEC_FILES_MIN, 1 << 30},
 		{"io read (bytes a second)", UNIT_BYTES, limits->io_read, SPEC_IO_MIN,
 		 SPEC_BYTES_MAX},

@@ -11,6 +11,7 @@
 #define SPEC_TIME_MAX_MS     ((uint64_t)366 * 24 * 3600 * 1000)
 #define SPEC_MEMORY_MIN      ((uint64_t)1 << 20) /* below, not even exec works */
 #define SPEC_BYTES_MAX       ((uint64_t)1 << 60)
+#define SPEC_INODES_MAX      ((uint64_t)1 << 50) /* tmpfs counts each as a kilobyte */
 #define SPEC_CPU_MILLI_MIN   10 /* the kernel's least quota is 1 ms in a period of 100 ms */
 #define SPEC_CPU_MILLI_MAX   (4096 * 1000)
 #define SPEC_TASKS_MIN       2       /* the job's first process, and the program */

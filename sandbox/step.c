@@ -88,6 +88,8 @@ static const struct {
 	{STEP_ATTACH, EBUSY,
 	 "the cgroup has children with controllers; give another cgroup parent"},
 	{STEP_LIMITS, EPERM, "the limit of files is above this caller's own (ulimit -Hn)"},
+	{STEP_FORK, EAGAIN, "the caller's task limit (ulimit -u, pids cgroup) is reached"},
+	{STEP_SYSTEM, EACCES, "everybody must be able to enter that root (chmod a+rx)"},
 	{STEP_FORK, ECHILD,
 	 "it was killed before it could become the program; the memory limit may be too small even "
 	 "for that"},
