@@ -2,6 +2,7 @@
 #include "base/fd.h"
 #include "base/owned.h"
 #include "sandbox/options.h"
+#include "sandbox/outlet.h"
 #include "sandbox/outcome.h"
 #include "sandbox/prove.h"
 #include "sandbox/report.h"
@@ -23,13 +24,14 @@
 #define STATUS_USAGE      125
 #define STATUS_NOT_SET_UP 125
 
-/* Descriptors 0 to 2 that were closed would be given to files that we open. */
+/* Descriptors 0 to 2 that were closed would be given to files that we open. To write to them still
+ * fails. */
 static void open_missing(void)
 {
 	int fd;
 
 	do
-		fd = open("/dev/null", O_RDWR);
+		fd = open("/dev/null", O_RDONLY);
 	while (fd >= 0 && fd <= 2);
 	if (fd > 2)
 		(void)close(fd);
@@ -51,15 +53,6 @@ static int complain(const char *text)
 {
 	tell("", text);
 	return STATUS_USAGE;
-}
-
-static void pass_on(void *context, int stream, const void *bytes, size_t length)
-{
-	int *broken = context;
-	int rc = fd_write_all(stream, bytes, length);
-
-	if (rc < 0 && !*broken)
-		*broken = -rc;
 }
 
 static void print_line(void *context, bool ok, const char *what, const char *remedy)
@@ -85,32 +78,63 @@ static void print_attack(void *context, enum prove_finding finding, const char *
 	(void)fflush(stdout);
 }
 
-/* The terminal's and an administrator's wish to stop become a cancellation. */
+/* One job, and who waits for it. */
+struct run {
+	struct sandbox *job;
+	struct outlet *outlet;
+	int signals;
+	bool cancelled;
+};
+
+static void pass_on(void *context, int stream, const void *bytes, size_t length)
+{
+	const struct run *r = context;
+
+	outlet_put(r->outlet, stream, bytes, length);
+	sandbox_hold_output(r->job, true);
+}
+
+/* What would end this process becomes a cancellation, and ^Z stops the job, too. */
 static int open_signals(void)
 {
+	static const int others[] = {SIGSEGV, SIGBUS, SIGILL,   SIGFPE,  SIGABRT,
+				     SIGTRAP, SIGSYS, SIGCHLD,  SIGCONT, SIGTTIN,
+				     SIGTTOU, SIGURG, SIGWINCH, SIGPIPE, SIGXFSZ};
 	sigset_t wanted;
 
-	(void)sigemptyset(&wanted);
-	(void)sigaddset(&wanted, SIGINT);
-	(void)sigaddset(&wanted, SIGTERM);
-	(void)sigaddset(&wanted, SIGHUP);
-	(void)sigaddset(&wanted, SIGQUIT);
+	(void)sigfillset(&wanted);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		(void)sigdelset(&wanted, others[i]);
 	(void)sigprocmask(SIG_BLOCK, &wanted, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGXFSZ, SIG_IGN);
 	return signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static void cancel(struct sandbox *s, int signals)
+static void stop(struct sandbox *s)
+{
+	(void)sandbox_freeze(s, true, NULL); /* where it can be; else the job goes on alone */
+	(void)raise(SIGSTOP);
+	(void)sandbox_freeze(s, false, NULL);
+}
+
+static void obey(struct run *r)
 {
 	struct signalfd_siginfo info;
+	const char *name;
 	char reason[64];
 
-	if (read(signals, &info, sizeof(info)) != sizeof(info))
+	if (read(r->signals, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (info.ssi_signo == SIGTSTP) {
+		stop(r->job);
+		return;
+	}
+	name = sigdescr_np((int)info.ssi_signo);
 	(void)snprintf(reason, sizeof(reason), "by signal %u (%s)", info.ssi_signo,
-		       sigdescr_np((int)info.ssi_signo));
-	sandbox_kill(s, reason);
+		       name ? name : "of its caller's");
+	r->cancelled = true;
+	sandbox_kill(r->job, reason);
 }
 
 static void give_up(struct sandbox *s, int broken)
@@ -123,6 +147,41 @@ static void give_up(struct sandbox *s, int broken)
 		(void)snprintf(reason, sizeof(reason), "its output can't be written: %s",
 			       strerror(broken));
 	sandbox_kill(s, reason);
+}
+
+/* Until something happens. */
+static void await_event(struct run *r)
+{
+	struct pollfd wait[] = {{.fd = sandbox_fd(r->job), .events = POLLIN},
+				{.fd = outlet_fd(r->outlet), .events = POLLIN},
+				{.fd = r->signals, .events = POLLIN}};
+
+	(void)poll(wait, 3, -1); /* EINTR: look again */
+	if (wait[1].revents) {
+		outlet_heard(r->outlet);
+		sandbox_hold_output(r->job, !outlet_is_empty(r->outlet));
+	}
+	if (wait[2].revents)
+		obey(r);
+}
+
+/* A cancelled one's reader is not waited for longer. */
+#define LAST_OUTPUT_MS 1000
+
+static void follow(struct run *r)
+{
+	struct pollfd rest = {.fd = outlet_fd(r->outlet), .events = POLLIN};
+
+	while (sandbox_step(r->job, NULL) != 1) {
+		if (outlet_broken(r->outlet))
+			give_up(r->job, outlet_broken(r->outlet));
+		if (r->cancelled)
+			sandbox_hold_output(r->job, false);
+		await_event(r);
+	}
+	outlet_heard(r->outlet);
+	if (!outlet_is_empty(r->outlet))
+		(void)poll(&rest, 1, LAST_OUTPUT_MS);
 }
 
 static int write_report(struct report_file *file, const struct sandbox_outcome *outcome,
@@ -139,29 +198,25 @@ static int run(struct options *o, struct sandbox_outcome *outcome, struct error 
 {
 	owned(sandbox_launcher) *launcher = NULL;
 	owned(sandbox) *s = NULL;
+	owned(outlet) *outlet = NULL;
 	owned_fd signals = open_signals();
-	int broken = 0;
-	int rc = o->by_launcher ? sandbox_launcher_new(NULL, &launcher, err) : 0;
+	struct run r = {.signals = signals};
+	int rc = outlet_new(&outlet);
 
+	if (rc < 0)
+		return error_set(err, -rc, "pass on the output");
+	rc = o->by_launcher ? sandbox_launcher_new(NULL, &launcher, err) : 0;
 	if (rc < 0)
 		return rc;
 	o->spec.launcher = launcher;
-
 	o->spec.output = pass_on;
-	o->spec.context = &broken;
+	o->spec.context = &r;
+	r.outlet = outlet;
 	rc = sandbox_start(&o->spec, &s, err);
 	if (rc < 0)
 		return rc;
-	while (sandbox_step(s, NULL) != 1) {
-		struct pollfd wait[2] = {{.fd = sandbox_fd(s), .events = POLLIN},
-					 {.fd = signals, .events = POLLIN}};
-
-		if (broken)
-			give_up(s, broken);
-		(void)poll(wait, 2, -1); /* EINTR: look again */
-		if (wait[1].revents)
-			cancel(s, signals);
-	}
+	r.job = s;
+	follow(&r);
 	sandbox_outcome(s, outcome);
 	return 0;
 }

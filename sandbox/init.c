@@ -346,6 +346,11 @@ static size_t birthday(const struct plan *plan)
 	return at;
 }
 
+static bool limits_disk(const struct plan *plan)
+{
+	return plan->spec->limits.disk || plan->spec->limits.inodes;
+}
+
 static uint64_t used(const char *path)
 {
 	struct statfs fs;
@@ -354,21 +359,36 @@ static uint64_t used(const char *path)
 				     : (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize;
 }
 
-static bool takes_no_file(const char *path)
+/* With less than that left, a write of a page-sized piece or a directory fails. */
+#define NEARLY_FULL 65536
+
+static void measure_place(const char *path, uint64_t *in_use, struct message *m)
 {
 	struct statfs fs;
+	uint64_t left;
 
-	return statfs(path, &fs) == 0 && fs.f_files && !fs.f_ffree;
+	if (statfs(path, &fs) < 0)
+		return;
+	left = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
+	*in_use += (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize;
+	m->no_bytes = m->no_bytes || left < NEARLY_FULL / 16 ||
+		      (left < NEARLY_FULL && fs.f_bavail < fs.f_blocks / 16);
+	m->no_inodes = m->no_inodes || (fs.f_files && !fs.f_ffree);
 }
 
+/* The places in which the disk limit holds: each is no larger than that. */
 static void measure_disk(const struct plan *plan, struct message *m)
 {
-	uint64_t now = used("/tmp") + (plan->bounded ? used(SANDBOX_WORKTREE) : 0);
+	uint64_t now = 0;
 
+	measure_place("/tmp", &now, m);
+	if (plan->bounded)
+		measure_place(SANDBOX_WORKTREE, &now, m);
+	for (size_t i = 0; limits_disk(plan) && i < plan->bind_count; i++)
+		if (plan->binds[i].writable)
+			measure_place(plan->binds[i].target, &now, m);
 	if (now > m->disk)
 		m->disk = now;
-	m->no_inodes = m->no_inodes || takes_no_file("/tmp") ||
-		       (plan->bounded && takes_no_file(SANDBOX_WORKTREE));
 }
 
 /* The launcher holds the mounts a little longer than the job lives: what is much is given back now.
@@ -395,7 +415,7 @@ static void release_memory(const struct plan *plan)
 static void reap_until(const struct plan *plan, pid_t program, struct message *m)
 {
 	const struct timespec look = {.tv_sec = DISK_LOOK_S};
-	bool watch = plan->spec->limits.disk || plan->spec->limits.inodes;
+	bool watch = limits_disk(plan);
 	sigset_t child;
 
 	(void)sigemptyset(&child);
@@ -443,6 +463,7 @@ void init_main(struct plan *plan)
 	(void)sys_close_range(0, (unsigned)plan->control - 1, 0);
 	(void)sys_close_range((unsigned)plan->control + 1, ~0U, 0);
 	reap_until(plan, payload.pid, &m);
+	m.ended = clock_boot_ms();
 	say(plan, &m);
 	release_memory(plan);
 	_exit(0);

@@ -21,8 +21,9 @@ struct sandbox {
 
 	bool dead; /* its first process is reaped */
 	bool over;
-	int64_t started, last_output, died; /* clock_boot_ms() */
-	int64_t frozen_at;                  /* by sandbox_freeze(); 0: it runs */
+	int64_t started, last_output, ended, died; /* clock_boot_ms(); `ended`: the program */
+	int64_t frozen_at;                         /* by sandbox_freeze(); 0: it runs */
+	bool held;                                 /* its output, by sandbox_hold_output() */
 	int64_t next_cpu_check, armed;
 	int64_t oom_look_until;
 	struct rusage reaped; /* where no group measures */
@@ -48,6 +49,9 @@ void watch_freeze(struct sandbox *s, bool frozen);
 
 /* Ends the job; the first cause counts. */
 void watch_kill(struct sandbox *s, enum cause cause);
+
+/* Nor is he blamed whose output isn't taken. */
+void watch_hold(struct sandbox *s, bool held);
 
 /* What it has used until now. */
 void watch_measure(struct sandbox *s, struct sandbox_usage *out);

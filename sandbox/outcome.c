@@ -12,10 +12,7 @@
 #define STATUS_NOT_SET_UP 125
 #define STATUS_REFUSED    126
 #define STATUS_NOT_FOUND  127
-/* With less than that left, a write of a page-sized piece or a directory fails. */
-#define DISK_NEARLY_FULL 65536
-
-#define STATUS_LIMIT 137
+#define STATUS_LIMIT      137
 
 static void say(struct sandbox_outcome *out, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -123,12 +120,12 @@ static bool judge_tasks(const struct ending *e, const struct sandbox_limits *lim
 }
 
 /* A full disk is a failure of the program's own; it is told where the limit explains it. */
-static bool judge_disk(const struct sandbox_limits *limits, struct sandbox_outcome *out,
-		       const char *how)
+static bool judge_disk(const struct ending *e, const struct sandbox_limits *limits,
+		       struct sandbox_outcome *out, const char *how)
 {
 	char limit[32], peak[32];
 
-	if (!limits->disk || out->usage.disk_peak + DISK_NEARLY_FULL < limits->disk)
+	if (!limits->disk || !e->no_bytes)
 		return false;
 	killed(out, "disk");
 	say(out, "up against the disk limit of %s (%s in use), the program %s",
@@ -165,7 +162,7 @@ static void judge_status(const struct ending *e, const struct sandbox_limits *li
 			       sigdescr_np(out->signal) ? sigdescr_np(out->signal) : "unknown");
 	}
 	if (out->verdict == SANDBOX_FAILED &&
-	    (judge_tasks(e, limits, out, how) || judge_disk(limits, out, how) ||
+	    (judge_tasks(e, limits, out, how) || judge_disk(e, limits, out, how) ||
 	     judge_inodes(e, limits, out, how)))
 		return;
 	say(out, "%s %s", e->command ? e->command : "the program", how);
@@ -187,6 +184,8 @@ static void judge_command(const struct message *m, struct sandbox_outcome *out)
 	if (m->code == ELIBACC)
 		why = "it is there, but what should run it isn't inside the sandbox: the "
 		      "interpreter in a script's first line, or a program's loader";
+	if (m->code == ENOEXEC)
+		why = "it is no script, nor a program for this machine, or it is damaged";
 	out->shell_status = m->code == ENOENT ? STATUS_NOT_FOUND : STATUS_REFUSED;
 	say(out, "command '%s': %s", m->detail, why);
 }

@@ -21,11 +21,11 @@ struct ending {
 	bool has_status; /* the job's first process told how the program ended */
 	int status;      /* as wait(2) tells it */
 	struct cgroup_counts counts;
-	bool no_inodes;         /* were left where the job may write */
-	struct message failure; /* WORD_FAILED: the program never ran */
-	const char *command;    /* borrowed */
-	const char *victim;     /* of the memory limit; NULL: not known */
-	const char *reason;     /* of a cancellation or of the library's failure; NULL: none */
+	bool no_bytes, no_inodes; /* were left somewhere where the job may write */
+	struct message failure;   /* WORD_FAILED: the program never ran */
+	const char *command;      /* borrowed */
+	const char *victim;       /* of the memory limit; NULL: not known */
+	const char *reason;       /* of a cancellation or of the library's failure; NULL: none */
 };
 
 /* Fills all of `out` but usage and denied, which are there already. */

@@ -27,7 +27,8 @@ struct message {
 	char detail[160]; /* the thing that it failed on */
 	int status;       /* as wait(2) tells it */
 	uint64_t disk;    /* bytes: the most that was seen in use where the disk limit holds */
-	bool no_inodes;   /* were seen to be left there */
+	bool no_bytes, no_inodes; /* were seen to be left in one of these places */
+	int64_t ended;            /* clock_boot_ms() */
 	struct rusage usage;
 };
 

@@ -41,6 +41,12 @@ int sandbox_freeze(struct sandbox *s, bool frozen, struct error *err)
 	return rc;
 }
 
+void sandbox_hold_output(struct sandbox *s, bool held)
+{
+	if (!s->over && held != s->held)
+		watch_hold(s, held);
+}
+
 static bool differs(uint64_t wanted, uint64_t is)
 {
 	return wanted && wanted != is;
@@ -101,6 +107,7 @@ void sandbox_free(struct sandbox *s)
 		return;
 	if (s->job.pidfd >= 0 && !s->over) {
 		s->output = NULL;
+		sandbox_hold_output(s, false);
 		sandbox_kill(s, "by the caller");
 		wait_for_end(s);
 	}

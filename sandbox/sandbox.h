@@ -246,6 +246,11 @@ void sandbox_kill(struct sandbox *s, const char *reason);
  */
 int sandbox_freeze(struct sandbox *s, bool frozen, struct error *err);
 
+/* Takes no output until it is let go on: for whose own reader is slow. The job waits when its pipes
+ * are full, its limits hold, but the clock of the idle one stands still; it isn't over before its
+ * output is taken. */
+void sandbox_hold_output(struct sandbox *s, bool held);
+
 /* New limits for a running job; the ones of 0 are lifted. Disk, inodes and files stay what they
  * are: another value than that and 0 is -EOPNOTSUPP. So are limits of io and the processors for a
  * job that was started without such a limit, and on v1 those of cpus and weight: its groups are

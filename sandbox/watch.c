@@ -148,7 +148,7 @@ void watch_clocks(struct sandbox *s)
 	int64_t now = clock_boot_ms(), next = 0;
 
 	if (s->dead) {
-		arm(s, now + BURIAL_POLL_MS);
+		arm(s, s->held ? 0 : now + BURIAL_POLL_MS);
 		return;
 	}
 	if (l->wall_ms) {
@@ -159,7 +159,7 @@ void watch_clocks(struct sandbox *s)
 		else
 			earliest(&next, end);
 	}
-	if (l->idle_ms && !s->frozen_at) {
+	if (l->idle_ms && !s->frozen_at && !s->held) {
 		int64_t end = s->last_output + (int64_t)l->idle_ms;
 
 		if (now >= end)
@@ -193,6 +193,26 @@ void watch_freeze(struct sandbox *s, bool frozen)
 	watch_clocks(s);
 }
 
+static void watch_output(struct sandbox *s)
+{
+	for (int i = 0; i < 2; i++)
+		if (s->held && s->job.output[i] >= 0)
+			(void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->job.output[i], NULL);
+		else if (watch(s, s->job.output[i], EPOLLIN, i ? EVENT_STDERR : EVENT_STDOUT) < 0)
+			watch_kill(s, CAUSE_LIBRARY);
+}
+
+void watch_hold(struct sandbox *s, bool held)
+{
+	s->held = held;
+	s->last_output = clock_boot_ms();
+	watch_output(s);
+	if (s->dead && !held)
+		arm(s, s->last_output);
+	else
+		watch_clocks(s);
+}
+
 static void forget(struct sandbox *s, int *fd)
 {
 	(void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, *fd, NULL);
@@ -223,7 +243,7 @@ static bool read_output(struct sandbox *s, int i)
 {
 	char bytes[READ_AT_ONCE];
 
-	for (int n = 0; n < READS_A_STEP; n++) {
+	for (int n = 0; n < READS_A_STEP && !s->held; n++) {
 		ssize_t got =
 			s->job.output[i] < 0 ? 0 : read(s->job.output[i], bytes, sizeof(bytes));
 
@@ -252,7 +272,9 @@ static void read_control(struct sandbox *s)
 		s->ending.has_status = m.status != -1;
 		s->ending.status = m.status;
 		s->usage.disk_peak = m.disk;
+		s->ending.no_bytes = m.no_bytes;
 		s->ending.no_inodes = m.no_inodes;
+		s->ended = m.ended;
 		cgroup_drain(s->cg);
 	} else if (n == sizeof(m) && m.word == WORD_REAPED) {
 		s->reaped = m.usage;
@@ -285,6 +307,17 @@ static void take_last_words(struct sandbox *s)
 	}
 }
 
+/* Who is stopped himself, or has no processor, doesn't see a limit pass. */
+static void judge_late(struct sandbox *s)
+{
+	const struct sandbox_limits *l = &s->limits;
+
+	if (l->wall_ms && s->ended - s->started >= (int64_t)l->wall_ms)
+		s->ending.cause = CAUSE_WALL;
+	else if (l->cpu_time_ms && cgroup_cpu_us(s->cg) / 1000 >= l->cpu_time_ms)
+		s->ending.cause = CAUSE_CPU_TIME;
+}
+
 static void reap(struct sandbox *s)
 {
 	siginfo_t info = {0};
@@ -297,6 +330,8 @@ static void reap(struct sandbox *s)
 	if (info.si_pid == 0 && errno != ECHILD)
 		return;
 	take_last_words(s);
+	if (s->ending.has_status && s->ending.cause == CAUSE_NONE)
+		judge_late(s);
 	if (!s->ending.has_status && s->ending.cause == CAUSE_NONE && s->launcher &&
 	    !s->was_reaped && s->job.control < 0) { /* its socket hung up */
 		s->ending.cause = CAUSE_LIBRARY;
@@ -382,7 +417,7 @@ static bool bury(struct sandbox *s)
 	bool more = read_output(s, 0);
 
 	more = read_output(s, 1) || more;
-	if (more)
+	if (more || s->held)
 		return false;
 	if (cgroup_populated(s->cg)) {
 		cgroup_kill(s->cg);

@@ -178,6 +178,7 @@ class Roots(CommandTest):
         (root / "etc/hosts").write_text("its own\n")
         (root / "etc/passwd").write_text("its own\n")
         (root / "etc/other").write_text("its own\n")
+        (root / "file").write_text("at the top\n")
         libraries = subprocess.run(["ldd", "/bin/sh"], capture_output=True, text=True, check=True).stdout
         for word in libraries.split():
             if word.startswith("/"):
@@ -190,12 +191,13 @@ class Roots(CommandTest):
         root = self.make_root()
         before = sorted(root.rglob("*"))
         script = ("read line < /etc/hosts; echo $line; read line < /etc/passwd; echo $line; read line < /etc/other; echo $line; "
-                  "echo x > /made || echo refused; echo x > /bin/sh || echo refused; echo /bin/* /usr/*; echo x > /tmp/made && echo x > made")
+                  "echo x > /made || echo refused; echo x > /bin/sh || echo refused; echo /bin/* /usr/*; read line < /file; echo $line; echo x > /tmp/made && echo x > made")
         done = self.type("--root", root, "--", "sh", "-c", script)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout.splitlines()[:5],
                          ["127.0.0.1 localhost cupel", "root:x:0:0:root:/root:/usr/sbin/nologin", "its own", "refused", "refused"])
         self.assertEqual(done.stdout.splitlines()[5], "/bin/sh /usr/*")
+        self.assertEqual(done.stdout.splitlines()[6], "at the top")
         self.assertEqual((self.tree / "made").read_text(), "x\n")
         self.assertEqual(sorted(root.rglob("*")), before)
         self.assertEqual((root / "etc/hosts").read_text(), "its own\n")

@@ -168,6 +168,68 @@ static void output_can_be_cut_and_the_job_go_on(void **state)
 	assert_int_equal(job.length, 1000);
 }
 
+static struct sandbox *holder;
+
+static void take_and_hold(void *context, int stream, const void *bytes, size_t length)
+{
+	(void)stream;
+	(void)bytes;
+	*(size_t *)context += length;
+	sandbox_hold_output(holder, true);
+}
+
+static void start_held(size_t *taken)
+{
+	static const char *const argv[] = {"head", "-c", "1000000", "/dev/zero", NULL};
+	const struct sandbox_spec spec = {.argv = argv,
+					  .launcher = job_launcher,
+					  .output = take_and_hold,
+					  .context = taken,
+					  .limits = {.wall_ms = 20000}};
+
+	*taken = 0;
+	assert_int_equal(sandbox_start(&spec, &holder, NULL), 0);
+}
+
+static int step_held(void)
+{
+	struct pollfd wait = {.fd = sandbox_fd(holder), .events = POLLIN};
+
+	(void)poll(&wait, 1, 1000);
+	return sandbox_step(holder, NULL);
+}
+
+static void output_can_be_held(void **state)
+{
+	struct sandbox_outcome outcome;
+	size_t taken, before = 0;
+
+	(void)state;
+	start_held(&taken);
+	while (step_held() != 1) {
+		assert_true(taken - before <= 1 << 16); /* a piece at a time */
+		before = taken;
+		assert_int_equal(sandbox_step(holder, NULL), 0);
+		assert_int_equal(taken, before);
+		sandbox_hold_output(holder, false);
+	}
+	sandbox_outcome(holder, &outcome);
+	assert_int_equal(outcome.verdict, SANDBOX_PASSED);
+	assert_int_equal(taken, 1000000);
+	sandbox_free(holder);
+}
+
+static void a_job_whose_output_is_held_can_be_freed(void **state)
+{
+	size_t taken;
+
+	(void)state;
+	start_held(&taken);
+	while (!taken)
+		assert_int_equal(step_held(), 0);
+	sandbox_free(holder);
+}
+
 static void open_files_are_limited(void **state)
 {
 	(void)state;
@@ -760,6 +822,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(bandwidth_is_held),
 	cmocka_unit_test(output_is_cut_at_its_limit_to_the_byte),
 	cmocka_unit_test(output_can_be_cut_and_the_job_go_on),
+	cmocka_unit_test(output_can_be_held),
+	cmocka_unit_test(a_job_whose_output_is_held_can_be_freed),
 	cmocka_unit_test(open_files_are_limited),
 	cmocka_unit_test(a_private_disk_is_limited),
 	cmocka_unit_test(a_place_with_room_for_more_than_the_limit_is_refused),
