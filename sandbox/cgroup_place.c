@@ -104,6 +104,7 @@ static void parse_mount(const char *line, const char *cgroup, struct places *out
 	if ((!v2 && strcmp(type, "cgroup") != 0) || out->count == PLACES_MAX)
 		return;
 	*place = (struct place){.v2 = v2, .nsdelegate = strstr(options, "nsdelegate"), .dir = -1};
+	out->foreign = out->foreign || strncmp(root, "/..", 3) == 0;
 	place->controllers = v2 ? 0 : places_controllers(options);
 	if ((v2 || place->controllers) &&
 	    own_group(cgroup, place->controllers, group, sizeof(group)) &&
@@ -145,6 +146,10 @@ void places_remedy(const struct places *places, unsigned controllers, bool root,
 	if (places->error)
 		(void)snprintf(out, size, "/proc/self/mountinfo and cgroup can't be read (%s)",
 			       strerror(places->error));
+	else if (places->foreign && !(place && place->controllers & controllers))
+		(void)snprintf(out, size,
+			       "the control groups mounted here are of a namespace outside of this "
+			       "process's; start it in that one, or mount those of its own");
 	else if (!places->count)
 		(void)snprintf(out, size,
 			       "no control groups are mounted; mount -t cgroup2 none "

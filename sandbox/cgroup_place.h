@@ -36,7 +36,8 @@ struct place {
 struct places {
 	struct place place[PLACES_MAX];
 	size_t count;
-	int error; /* errno, why none were found; 0: none are mounted */
+	int error;    /* errno, why none were found; 0: none are mounted */
+	bool foreign; /* some are of a namespace that this process has left */
 };
 
 const struct places *places_get(void);

@@ -162,6 +162,7 @@ static void a_hybrid_host_gives_places_in_both_hierarchies(void **state)
 static void a_group_outside_the_mount_is_no_place(void **state)
 {
 	struct places places;
+	char remedy[512];
 
 	(void)state;
 	places_parse("30 24 0:26 /docker/x /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "0::/../y\n",
@@ -170,6 +171,13 @@ static void a_group_outside_the_mount_is_no_place(void **state)
 	places_parse("30 24 0:26 /docker/x /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
 		     "0::/docker/x/y\n", &places);
 	assert_string_equal(places.place[0].path, "/sys/fs/cgroup/y");
+	assert_false(places.foreign);
+	places_parse("30 24 0:26 /../.. /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+		     "31 24 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+		     "4:memory:/\n0::/\n", &places);
+	assert_int_equal(places.count, 1);
+	places_remedy(&places, CONTROLLER_MEMORY, true, remedy, sizeof(remedy));
+	assert_non_null(strstr(remedy, "of a namespace outside"));
 }
 
 static void the_log_names_the_victim_of_this_job_only(void **state)
