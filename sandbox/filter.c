@@ -206,6 +206,18 @@ static const struct rule setid_rules[] = {
 	{"openat2", ENOSYS, NEVER, setid, 0, {{ALWAYS}}}, /* its mode stands behind a pointer */
 };
 
+static const char filecaps[] =
+	"extended attributes on files that land as root's, where the job may make user namespaces; a "
+	"worktree owned by the job's user or another one than root allows it, and so does profile: ci "
+	"(--profile ci)";
+
+static const struct rule filecaps_rules[] = {
+	{"setxattr", EOPNOTSUPP, NEVER, filecaps, 0, {{ALWAYS}}}, /* the name is behind a pointer */
+	{"lsetxattr", EOPNOTSUPP, NEVER, filecaps, 0, {{ALWAYS}}},
+	{"fsetxattr", EOPNOTSUPP, NEVER, filecaps, 0, {{ALWAYS}}},
+	{"setxattrat", ENOSYS, NEVER, filecaps, 463, {{ALWAYS}}},
+};
+
 static const struct rule cgroup_rules[] = {
 	{"clone", EPERM, NEVER, namespaces, 0, {{HAS_ANY_OF, 0, CLONE_NEWCGROUP}}},
 	{"unshare", EPERM, NEVER, namespaces, 0, {{HAS_ANY_OF, 0, CLONE_NEWCGROUP}}},
@@ -220,6 +232,7 @@ static const struct {
 	{rules, COUNT(rules)},
 	{conditional, COUNT(conditional)},
 	{setid_rules, COUNT(setid_rules)},
+	{filecaps_rules, COUNT(filecaps_rules)},
 	{cgroup_rules, COUNT(cgroup_rules)},
 };
 
@@ -291,7 +304,8 @@ static void append(struct program *p, const struct sock_filter *code, size_t cou
 
 /* The rules of one call stand beside one another. */
 struct calls {
-	const struct rule *rule[COUNT(conditional) + COUNT(setid_rules) + COUNT(cgroup_rules)];
+	const struct rule *rule[COUNT(conditional) + COUNT(setid_rules) + COUNT(filecaps_rules) +
+				COUNT(cgroup_rules)];
 	size_t count;
 };
 
@@ -448,6 +462,8 @@ static int build(enum sandbox_profile profile, unsigned more, struct filter *out
 	choose(&calls, conditional, COUNT(conditional), profile);
 	if (more & FILTER_SETID)
 		choose(&calls, setid_rules, COUNT(setid_rules), profile);
+	if ((more & FILTER_SETID) && profile == SANDBOX_NESTED) /* elsewhere nobody has the right */
+		choose(&calls, filecaps_rules, COUNT(filecaps_rules), profile);
 	if ((more & FILTER_CGROUPS) && profile == SANDBOX_NESTED) /* the others deny them all */
 		choose(&calls, cgroup_rules, COUNT(cgroup_rules), profile);
 	append(p, prologue, COUNT(prologue));

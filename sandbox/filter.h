@@ -17,7 +17,9 @@ struct filter {
 
 /* What a filter denies beyond its profile. */
 enum {
-	/* Modes with setuid or setgid bits for files: the worktree's land as root's on the disk. */
+	/* Modes with setuid or setgid bits for files: the worktree's land as root's on the disk. And
+	 * in profile nested extended attributes, among which are capabilities: root of a user
+	 * namespace inside may give them (user_namespaces(7)), and the host honours them. */
 	FILTER_SETID = 1,
 	/* Control group namespaces: below one a job can mount its own groups, and these belong to
 	 * its user, limits and all. */

@@ -1,5 +1,6 @@
 """Attacks by jobs that may make namespaces of their own."""
 import glob
+import os
 
 from attacks import attack, ends_as
 from bench import Broken, Escape, WITHOUT, none_reached, not_shown
@@ -17,6 +18,24 @@ cat {b.secret_file}; mknod /tmp/d b 254 0 && head -c 1 /tmp/d && echo REACHED de
     not_shown(b, r)
     if 'mounted' not in r.out:
         raise Broken('the nested profile does not work: ' + r.all)
+
+
+@attack(who='root', weak='plain')
+def leaves_a_file_with_capabilities(b):
+    """Root of a namespace inside may give them to what belongs to him: on the host they are root's."""
+    full = bytes.fromhex('0100000206000000000000000000000000000000')
+    b.python(f'''
+import shutil
+shutil.copy("/bin/true", "a")
+fd = os.open("a", os.O_RDONLY)
+value, name = ctypes.create_string_buffer({full!r}, {len(full)}), b"security.capability"
+for f in (lambda: os.setxattr("a", name, value), lambda: os.setxattr(fd, name, value),
+          lambda: os.setxattr("a", name, value, follow_symlinks=False)):
+    attack("x", f)
+''', '--profile', 'nested', prefix=('unshare', '-Ur'))
+    for name in os.listdir(b.tree):
+        if 'security.capability' in os.listxattr(b.tree + '/' + name):
+            raise Escape('capabilities of ' + name)
 
 
 @attack(never="the agent would be this host's")
