@@ -1,12 +1,12 @@
 #include "sandbox/init.h"
 
-#include "base/clock.h"
 #include "sandbox/landlock.h"
 #include "sandbox/network.h"
 #include "sandbox/order.h"
 #include "sandbox/packet.h"
 #include "sandbox/payload.h"
 #include "sandbox/priority.h"
+#include "sandbox/reaper.h"
 #include "sandbox/root.h"
 #include "sandbox/spec.h"
 #include "sandbox/sys.h"
@@ -20,7 +20,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 
 struct fault init_fault;
@@ -346,97 +345,6 @@ static size_t birthday(const struct plan *plan)
 	return at;
 }
 
-static bool limits_disk(const struct plan *plan)
-{
-	return plan->spec->limits.disk || plan->spec->limits.inodes;
-}
-
-static uint64_t used(const char *path)
-{
-	struct statfs fs;
-
-	return statfs(path, &fs) < 0 ? 0
-				     : (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize;
-}
-
-/* With less than that left, a write of a page-sized piece or a directory fails. */
-#define NEARLY_FULL 65536
-
-static void measure_place(const char *path, uint64_t *in_use, struct message *m)
-{
-	struct statfs fs;
-	uint64_t left;
-
-	if (statfs(path, &fs) < 0)
-		return;
-	left = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
-	*in_use += (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize;
-	m->no_bytes = m->no_bytes || left < NEARLY_FULL / 16 ||
-		      (left < NEARLY_FULL && fs.f_bavail < fs.f_blocks / 16);
-	m->no_inodes = m->no_inodes || (fs.f_files && !fs.f_ffree);
-}
-
-/* The places in which the disk limit holds: each is no larger than that. */
-static void measure_disk(const struct plan *plan, struct message *m)
-{
-	uint64_t now = 0;
-
-	measure_place("/tmp", &now, m);
-	if (plan->bounded)
-		measure_place(SANDBOX_WORKTREE, &now, m);
-	for (size_t i = 0; limits_disk(plan) && i < plan->bind_count; i++)
-		if (plan->binds[i].writable)
-			measure_place(plan->binds[i].target, &now, m);
-	if (now > m->disk)
-		m->disk = now;
-}
-
-/* The launcher holds the mounts a little longer than the job lives: what is much is given back now.
- */
-#define RELEASE_MIN ((uint64_t)1 << 20)
-
-static void release_memory(const struct plan *plan)
-{
-	static const char *const held[] = {"/proc",    "/proc",  "/tmp",   "/var/tmp",
-					   "/dev/shm", "/build", "/build", ("/home/" SANDBOX_USER)};
-
-	if (plan->birth != BIRTH_READY || used("/tmp") < RELEASE_MIN)
-		return;
-	/* What is left running holds it until it is killed with this process. The store stands
-	 * below /proc, and a place of its own below the worktree. */
-	for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++)
-		(void)umount2(held[i], MNT_DETACH);
-}
-
-/* How often the disk is looked at while a job with a limit of it runs. */
-#define DISK_LOOK_S 1
-
-/* As pid 1: everybody's heir. What is left when the program ends, the kernel kills with us. */
-static void reap_until(const struct plan *plan, pid_t program, struct message *m)
-{
-	const struct timespec look = {.tv_sec = DISK_LOOK_S};
-	bool watch = limits_disk(plan);
-	sigset_t child;
-
-	(void)sigemptyset(&child);
-	(void)sigaddset(&child, SIGCHLD);
-	for (;;) {
-		pid_t pid = wait4(-1, &m->status, __WALL | (watch ? WNOHANG : 0), NULL);
-
-		if (pid == program)
-			break;
-		if (pid < 0 && errno != EINTR) { /* it can't end without us being told */
-			m->status = -1;
-			break;
-		}
-		if (pid == 0) {
-			(void)sigtimedwait(&child, NULL, &look);
-			measure_disk(plan, m);
-		}
-	}
-	measure_disk(plan, m);
-}
-
 /* With the listener of its filter, where it has one. */
 static void say_running(const struct plan *plan, const struct payload *payload)
 {
@@ -460,11 +368,8 @@ void init_main(struct plan *plan)
 		_exit(1);
 	}
 	say_running(plan, &payload);
-	(void)sys_close_range(0, (unsigned)plan->control - 1, 0);
-	(void)sys_close_range((unsigned)plan->control + 1, ~0U, 0);
-	reap_until(plan, payload.pid, &m);
-	m.ended = clock_boot_ms();
+	reaper_wait(plan, &payload, &m);
 	say(plan, &m);
-	release_memory(plan);
+	reaper_release(plan);
 	_exit(0);
 }

@@ -245,8 +245,8 @@ int payload_start(struct payload *p, struct plan *plan)
 	*p = (struct payload){.plan = plan, .early = *plan, .alive = 1};
 	expect_death(&p->early);
 	p->pid = clone(become_program, stack + sizeof(stack),
-		       CLONE_VM | CLONE_FILES | CLONE_CHILD_CLEARTID | SIGCHLD, p, NULL, NULL,
-		       &p->alive);
+		       CLONE_VM | CLONE_FILES | CLONE_CHILD_CLEARTID | CLONE_PIDFD | SIGCHLD, p,
+		       &p->pidfd, NULL, &p->alive);
 	if (p->pid >= 0)
 		return 0;
 	init_failed(plan, STEP_FORK, errno);

@@ -7,6 +7,7 @@ struct payload {
 	struct plan early; /* as the plan was then: all that is needed before the gate */
 	struct plan *plan; /* borrowed; not looked at before */
 	pid_t pid;
+	int pidfd; /* tells its end also where somebody traces it; owned */
 	int gate;  /* 1: the plan is final */
 	int alive; /* 0: it has executed the program, or died; the kernel's to write */
 };

@@ -68,6 +68,26 @@ for pid in [{', '.join(map(str, [victim.pid, *others]))}]: call(101, 16, pid, 0,
         victim.wait()
 
 
+@attack(weak='plain')
+def holds_the_verdict_by_tracing(b):
+    """Whoever is traced by somebody who doesn't look isn't given to his parent when he ends."""
+    began = time.monotonic()
+    b.python('''
+ready, told = os.pipe()
+libc.prctl(0x59616d61, ctypes.c_long(-1), 0, 0, 0)
+parent = os.getpid()
+if os.fork() == 0:
+    for fd in range(3): os.close(fd)
+    os.write(told, b"+" if call(101, 0x4206, parent, 0, 0) == 0 else b"-")
+    import time
+    time.sleep(8)
+    os._exit(0)
+if os.read(ready, 1) != b"+": sys.exit("not traced")
+''')
+    if time.monotonic() - began > 6:
+        raise Escape('the verdict, held for 8 seconds')
+
+
 LIBC = ctypes.CDLL(None)
 LIBC.ptrace.argtypes = [ctypes.c_long] * 4
 PTRACE_TRACEME, PTRACE_DETACH, PTRACE_SYSCALL = 0, 17, 24
