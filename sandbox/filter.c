@@ -218,6 +218,20 @@ static const struct rule filecaps_rules[] = {
 	{"setxattrat", ENOSYS, NEVER, filecaps, 463, {{ALWAYS}}},
 };
 
+static const char first[] = "process 1 holds the sandbox and belongs to this user here; no option "
+			    "allows it (with ids of its own in /etc/subuid it wouldn't matter)";
+
+/* pid 1 of the job; these see nothing of who is who. */
+static const struct rule first_rules[] = {
+	{"prlimit64", EPERM, NEVER, first, 0, {{IS, 0, 1}}},
+	{"sched_setparam", EPERM, NEVER, first, 0, {{IS, 0, 1}}},
+	{"sched_setscheduler", EPERM, NEVER, first, 0, {{IS, 0, 1}}},
+	{"sched_setattr", EPERM, NEVER, first, 0, {{IS, 0, 1}}},
+	{"sched_setaffinity", EPERM, NEVER, first, 0, {{IS, 0, 1}}},
+	{"setpriority", EPERM, NEVER, first, 0, {{IS, 1, 1}}},
+	{"ioprio_set", EPERM, NEVER, first, 0, {{IS, 1, 1}}},
+};
+
 static const struct rule cgroup_rules[] = {
 	{"clone", EPERM, NEVER, namespaces, 0, {{HAS_ANY_OF, 0, CLONE_NEWCGROUP}}},
 	{"unshare", EPERM, NEVER, namespaces, 0, {{HAS_ANY_OF, 0, CLONE_NEWCGROUP}}},
@@ -233,6 +247,7 @@ static const struct {
 	{conditional, COUNT(conditional)},
 	{setid_rules, COUNT(setid_rules)},
 	{filecaps_rules, COUNT(filecaps_rules)},
+	{first_rules, COUNT(first_rules)},
 	{cgroup_rules, COUNT(cgroup_rules)},
 };
 
@@ -305,7 +320,7 @@ static void append(struct program *p, const struct sock_filter *code, size_t cou
 /* The rules of one call stand beside one another. */
 struct calls {
 	const struct rule *rule[COUNT(conditional) + COUNT(setid_rules) + COUNT(filecaps_rules) +
-				COUNT(cgroup_rules)];
+				COUNT(first_rules) + COUNT(cgroup_rules)];
 	size_t count;
 };
 
@@ -464,6 +479,8 @@ static int build(enum sandbox_profile profile, unsigned more, struct filter *out
 		choose(&calls, setid_rules, COUNT(setid_rules), profile);
 	if ((more & FILTER_SETID) && profile == SANDBOX_NESTED) /* elsewhere nobody has the right */
 		choose(&calls, filecaps_rules, COUNT(filecaps_rules), profile);
+	if (more & FILTER_FIRST)
+		choose(&calls, first_rules, COUNT(first_rules), profile);
 	if ((more & FILTER_CGROUPS) && profile == SANDBOX_NESTED) /* the others deny them all */
 		choose(&calls, cgroup_rules, COUNT(cgroup_rules), profile);
 	append(p, prologue, COUNT(prologue));
@@ -479,7 +496,7 @@ static int build(enum sandbox_profile profile, unsigned more, struct filter *out
 int filter_get(enum sandbox_profile profile, unsigned more, const struct filter **out,
 	       struct error *err)
 {
-	static struct filter made[SANDBOX_NESTED + 1][(FILTER_SETID | FILTER_CGROUPS) + 1];
+	static struct filter made[SANDBOX_NESTED + 1][FILTER_ALL + 1];
 	struct filter *filter = &made[profile][more];
 
 	if (!filter->loud.filter) {

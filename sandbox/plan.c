@@ -124,7 +124,8 @@ static bool any_lands_as_root(const struct plan *plan)
 static unsigned to_deny(const struct plan *plan)
 {
 	return (any_lands_as_root(plan) ? FILTER_SETID : 0) |
-	       (cgroup_is_open_to_its_user() ? FILTER_CGROUPS : 0);
+	       (cgroup_is_open_to_its_user() ? FILTER_CGROUPS : 0) |
+	       (plan->ids.has_root ? 0 : FILTER_FIRST);
 }
 
 /* Where this process's arguments stand in its memory, from /proc/self/stat; once. */

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from attacks import attack, nothing_lives, wait_until
-from bench import SECONDS, WITHOUT, Broken, Escape, not_shown, processes
+from bench import SECONDS, WITHOUT, Broken, Escape, none_reached, not_shown, processes
 
 
 @attack(weak='plain')
@@ -48,6 +48,27 @@ for pid in (os.getppid(), 1):
 ''')
     if r.status != 0 or r.report['verdict'] != 'passed':
         raise Escape('the supervisor')
+
+
+@attack(who='user', never="without walls the first process is this host's")
+def limits_its_supervisor(b):
+    """Where only one id can be mapped the first process is the job's own user's."""
+    r = b.python('''
+import resource
+none = (ctypes.c_ulong * 2)(0, 0)
+attack("limits", lambda: call(302, 1, 0, none, 0))
+attack("memory", lambda: call(302, 1, resource.RLIMIT_AS, none, 0))
+for which in (0, 1):
+    attack("priority", lambda: call(141, which, 1, 19))
+attack("policy", lambda: os.sched_setscheduler(1, os.SCHED_IDLE, os.sched_param(0)))
+attack("processors", lambda: os.sched_setaffinity(1, {0}))
+attack("io", lambda: call(251, 1, 1, 3 << 13))
+import time
+time.sleep(0.1)
+''')
+    none_reached(r)
+    if r.status != 0 or r.report['verdict'] != 'passed':
+        raise Escape('the supervisor: ' + r.report['reason'])
 
 
 @attack(weak='plain')

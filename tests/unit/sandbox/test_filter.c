@@ -139,6 +139,12 @@ static void arguments_decide(void **state)
 		{SANDBOX_NESTED, FILTER_SETID, SYS_fsetxattr, {0}, ERROR(EOPNOTSUPP)},
 		{SANDBOX_NESTED, FILTER_SETID, 463, {0}, ERROR(ENOSYS)},
 		{SANDBOX_NESTED, 0, SYS_setxattr, {0}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, FILTER_FIRST, SYS_prlimit64, {1}, ERROR(EPERM)},
+		{SANDBOX_CI, FILTER_FIRST, SYS_prlimit64, {0}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, FILTER_FIRST, SYS_setpriority, {0, 1}, ERROR(EPERM)},
+		{SANDBOX_CI, FILTER_ALL, SYS_setpriority, {0, 12}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, 0, SYS_prlimit64, {1}, SECCOMP_RET_ALLOW},
+		{SANDBOX_NESTED, FILTER_ALL, SYS_prlimit64, {1}, ERROR(EPERM)},
 		{SANDBOX_CI, FILTER_SETID, SYS_setxattr, {0}, SECCOMP_RET_ALLOW},
 	};
 
@@ -196,7 +202,7 @@ static void what_the_list_does_not_know_is_not_there(void **state)
 /* The caller is asked, answers with the same errno, and can name the call. */
 static void the_loud_program_asks_where_the_quiet_one_refuses(void **state)
 {
-	const struct filter *f = get(SANDBOX_STRICT, FILTER_SETID);
+	const struct filter *f = get(SANDBOX_STRICT, FILTER_ALL);
 	char name[64];
 
 	(void)state;
