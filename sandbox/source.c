@@ -1,6 +1,7 @@
 #include "sandbox/source.h"
 
 #include "sandbox/host_dir.h"
+#include "sandbox/submounts.h"
 #include "sandbox/sys.h"
 
 #include <limits.h>
@@ -262,6 +263,8 @@ int source_bind(const struct sandbox_bind *bind, const struct ids *ids, struct s
 	s.writable = bind->writable;
 	s.target = bind->to ? bind->to : bind->from;
 	rc = fill(&s, fd, bind->from, ids, what, err);
+	if (rc == 0)
+		rc = submounts_refuse_proc(&s, NULL, what, err);
 	if (rc < 0)
 		source_done(&s);
 	else
@@ -279,6 +282,8 @@ int source_root(const char *path, const struct ids *ids, struct source *out, str
 	rc = fill(&s, fd, path, ids, "the root directory", err);
 	if (rc == 0 && !s.directory)
 		rc = error_say(err, EINVAL, "root '%.200s' is not a directory", path);
+	if (rc == 0)
+		rc = submounts_refuse_proc(&s, "proc", "the root directory", err);
 	if (rc < 0)
 		source_done(&s);
 	else

@@ -114,6 +114,19 @@ class BadInput(CommandTest):
                 self.assert_refused("--bind", f"{shown}:{place}", "--", "true", says=says)
         self.assert_refused("--bind", f"{shown}:/x", "--bind", f"{shown}:/x/y", "--", "true", says="make that place first")
 
+    @unittest.skipUnless(os.geteuid() == 0, "needs root, to mount a /proc")
+    def test_a_proc_below_what_is_shown(self):
+        shown = Path(tempfile.mkdtemp(prefix="cupel-command-", dir="/dev/shm"))
+        self.addCleanup(shutil.rmtree, shown)
+        (shown / "chroot" / "proc").mkdir(parents=True)
+        (shown / "proc").mkdir()
+        for place in ("chroot/proc", "proc"):
+            subprocess.run(["mount", "-t", "proc", "none", shown / place], check=True)
+            self.addCleanup(subprocess.run, ["umount", shown / place], check=True)
+        self.assert_refused("--bind", f"{shown}:/opt/x", "--", "true", says="a /proc is mounted, which would show the host's")
+        self.assert_refused("--root", shown, "--", "true", says="a /proc is mounted, which would show the host's")
+        self.assert_refused("--root", shown / "chroot", "--", "true", status=127, says="true")  # gets a /proc of its own
+
     def test_more_arguments_than_the_kernel_takes(self):
         done = self.type("--", "echo", *["x" * 1000] * 1500)
         self.assertEqual(done.returncode, 0)

@@ -57,7 +57,7 @@ static void fuzz_kernel(const char *text)
 	(void)cgroup_text_service(text, &number);
 	(void)cgroup_text_pressure(text, &number);
 	(void)cgroup_text_weight(text);
-	(void)submounts_in(text, "/a");
+	(void)submounts_in(text, "/a", "proc", "proc");
 }
 
 static void fuzz_files(const char *text)

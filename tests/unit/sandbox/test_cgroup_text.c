@@ -156,11 +156,27 @@ static void a_mount_below_a_place_is_seen(void **state)
 			     "31 30 8:1 / /srv/a\\040b/c rw - ext4 /dev/sda1 rw\n";
 
 	(void)state;
-	assert_false(submounts_in(mounts, "/srv/a"));
-	assert_true(submounts_in(mounts, "/srv"));
-	assert_true(submounts_in(mounts, "/srv/a\\040b"));
-	assert_false(submounts_in(mounts, "/srv/a\\040b/c"));
-	assert_false(submounts_in("1 2 3\n4 5", "/srv"));
+	assert_false(submounts_in(mounts, "/srv/a", NULL, NULL));
+	assert_true(submounts_in(mounts, "/srv", NULL, NULL));
+	assert_true(submounts_in(mounts, "/srv/a\\040b", NULL, NULL));
+	assert_false(submounts_in(mounts, "/srv/a\\040b/c", NULL, NULL));
+	assert_false(submounts_in("1 2 3\n4 5", "/srv", NULL, NULL));
+}
+
+static void a_proc_below_a_place_is_seen(void **state)
+{
+	const char *mounts = "30 27 0:25 / /srv/a rw - tmpfs proc rw\n"
+			     "31 30 0:26 / /srv/a/proc rw shared:2 - proc proc rw\n"
+			     "32 30 0:26 / /srv/b/c/proc rw - proc none rw\n"
+			     "33 30 0:27 / /srv/d/proc rw - procs none rw";
+
+	(void)state;
+	assert_true(submounts_in(mounts, "/srv/a", "proc", NULL));
+	assert_false(submounts_in(mounts, "/srv/a", "proc", "proc"));
+	assert_true(submounts_in(mounts, "/srv/b", "proc", "proc"));
+	assert_true(submounts_in(mounts, "/srv", "proc", "a/proc"));
+	assert_false(submounts_in(mounts, "/srv/d", "proc", NULL));
+	assert_false(submounts_in(mounts, "/srv/a/proc", "proc", NULL));
 }
 
 static void the_cost_model_is_on_or_not(void **state)
@@ -206,6 +222,7 @@ int main(void)
 		cmocka_unit_test(pressure_is_what_some_waited),
 		cmocka_unit_test(weights_come_with_a_word_or_without),
 		cmocka_unit_test(a_mount_below_a_place_is_seen),
+		cmocka_unit_test(a_proc_below_a_place_is_seen),
 		cmocka_unit_test(the_cost_model_is_on_or_not),
 		cmocka_unit_test(both_names_of_the_io_controller_are_known),
 	};
