@@ -54,10 +54,16 @@ static pid_t try(bool network, int group, int *pidfd, bool *born_inside)
 	return pid;
 }
 
-pid_t birth(bool network, int group, int *pidfd, bool *born_inside)
+pid_t birth(uid_t owner, bool network, int group, int *pidfd, bool *born_inside)
 {
-	pid_t pid = try(network, group, pidfd, born_inside);
+	struct guise guise;
+	pid_t pid;
 
+	guise_wear(owner, &guise);
+	pid = try(network, group, pidfd, born_inside);
+	if (pid == 0)
+		return 0;
+	guise_drop(&guise);
 	if (pid < 0) /* the kernel tells the number before it fails, and takes it back silently */
 		*pidfd = -1;
 	return pid;

@@ -1,12 +1,14 @@
 /* birth.h - the one call that makes a job's first process, in its namespaces and groups. */
 #pragma once
 
+#include "sandbox/guise.h"
 #include "sandbox/plan.h"
 
-/* Makes the child: 0 in it, its pid in the parent, -1 and errno. `network`: one of its own, too.
+/* Makes the child: 0 in it, its pid in the parent, -1 and errno. `owner`: of its user namespace,
+ * where root makes it; GUISE_NONE: whoever makes it. `network`: one of its own, too.
  * `group`: the v2 control group to be born into, -1: none; *born_inside tells whether that was had.
  * Its end is not signalled: nobody else's handling of SIGCHLD ever sees this child. */
-pid_t birth(bool network, int group, int *pidfd, bool *born_inside);
+pid_t birth(uid_t owner, bool network, int group, int *pidfd, bool *born_inside);
 
 /* It has given up, or was killed: then it is no wonder that nothing can be done to it. Waits a
  * moment for that. */

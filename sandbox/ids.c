@@ -1,6 +1,7 @@
 #include "sandbox/ids.h"
 
 #include "base/fd.h"
+#include "sandbox/guise.h"
 #include "sandbox/sys.h"
 
 #include <inttypes.h>
@@ -181,6 +182,11 @@ int ids_choose(const struct sandbox_spec *spec, struct ids *out, struct error *e
 	map_own_alone(&out->uids, geteuid());
 	map_own_alone(&out->gids, getegid());
 	return 0;
+}
+
+uid_t ids_owner(const struct ids *ids)
+{
+	return ids->privileged && ids->has_root ? ids->uids.range[0].outside : GUISE_NONE;
 }
 
 static bool same_map(const struct id_map *a, const struct id_map *b)

@@ -34,6 +34,10 @@ int ids_choose(const struct sandbox_spec *spec, struct ids *out, struct error *e
  * the job's processes are then his on the host. -EPERM: never root's ids. */
 int ids_adopt(struct ids *ids, uid_t uid, gid_t gid);
 
+/* Who is to own the job's user namespace: the first of root's range, who is nobody on the host;
+ * GUISE_NONE: whoever makes it. */
+uid_t ids_owner(const struct ids *ids);
+
 /* They stand behind the same ids inside. */
 bool ids_same(const struct ids *a, const struct ids *b);
 

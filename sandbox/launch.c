@@ -144,7 +144,8 @@ static pid_t make_child(struct plan *plan, struct cgroup *cg, struct launched *l
 		return -1;
 	}
 	plan->network_ready = ahead;
-	pid = birth(wanted && !ahead, cgroup_birth(cg), &l->pidfd, born_inside);
+	pid = birth(ids_owner(&plan->ids), wanted && !ahead, cgroup_birth(cg), &l->pidfd,
+		    born_inside);
 	code = errno;
 	if (pid == 0 || !ahead)
 		return pid;

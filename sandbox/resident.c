@@ -154,7 +154,8 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 	plan_find_title(&plan);
 	if ((!elsewhere || setns(r->ready, CLONE_NEWNS) == 0) &&
 	    (ahead < 0 || setns(ahead, CLONE_NEWNET) == 0))
-		pid = birth(q->network == SANDBOX_NETWORK_NONE && ahead < 0, f->group, pidfd,
+		pid = birth(r->own.uids.count ? GUISE_NONE : ids_owner(&q->ids),
+			    q->network == SANDBOX_NETWORK_NONE && ahead < 0, f->group, pidfd,
 			    born_inside);
 	if (pid == 0) {
 		init_fault = q->fault;

@@ -1,8 +1,31 @@
 """Attacks on limits: what a job eats, floods, or outlives."""
+import ctypes
 import os
 
 from attacks import attack, ends_as
-from bench import Escape, WITHOUT
+from bench import Escape, Skip, WITHOUT
+
+
+LIBC = ctypes.CDLL(None)
+
+
+@attack(who='root', weak='plain')
+def uses_up_what_root_may_have(b):
+    """Each user of a host has so many inotify instances and queued signals, and root no more of them:
+    what the job has is not to be root's. Weakened, it is."""
+    def instances():
+        fds = [LIBC.inotify_init1(0) for _ in range(2)]
+        for fd in fds:
+            if fd >= 0:
+                os.close(fd)
+        return min(fds) >= 0
+    if not instances():
+        raise Skip('root has no inotify instance left')
+    with b.held('''
+while libc.inotify_init1(0) >= 0: pass
+'''):
+        if not instances():
+            raise Escape("the host's inotify instances")
 
 
 @attack(never='endless')

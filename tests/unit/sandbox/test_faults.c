@@ -238,7 +238,7 @@ static void a_birth_that_fails_gives_no_descriptor(void **state)
 	pid_t pid;
 
 	(void)state;
-	pid = birth(false, null, &pidfd, &inside); /* no control group */
+	pid = birth(GUISE_NONE, false, null, &pidfd, &inside); /* no control group */
 	if (pid == 0)
 		_exit(0);
 	(void)close(null);

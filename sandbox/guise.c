@@ -1,0 +1,45 @@
+#include "sandbox/guise.h"
+
+#include "sandbox/sys.h"
+
+#include <linux/securebits.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+
+/* Not the library's call: that changes all threads. */
+static int set_effective(uid_t uid)
+{
+	return (int)syscall(SYS_setresuid, -1, uid, -1);
+}
+
+void guise_wear(uid_t uid, struct guise *out)
+{
+	*out = (struct guise){.securebits = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0),
+			      .dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0),
+			      .parent = getppid()};
+	if (uid == GUISE_NONE || geteuid() != 0 || out->securebits < 0 ||
+	    prctl(PR_GET_PDEATHSIG, &out->death_signal, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_SECUREBITS, out->securebits | SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0)
+		return;
+	out->worn = set_effective(uid) == 0;
+	if (!out->worn)
+		(void)prctl(PR_SET_SECUREBITS, out->securebits, 0, 0, 0); /* as it just was */
+}
+
+void guise_drop(const struct guise *g)
+{
+	int code = errno;
+
+	if (!g->worn)
+		return;
+	if (set_effective(0) < 0 || prctl(PR_SET_SECUREBITS, g->securebits, 0, 0, 0) < 0)
+		abort(); /* it was ours a moment ago */
+	if (g->dumpable == 1)
+		(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* 2, the kernel's own, can't be set */
+	if (g->death_signal) {
+		(void)prctl(PR_SET_PDEATHSIG, g->death_signal, 0, 0, 0);
+		if (getppid() != g->parent) /* he died meanwhile, and nobody was told */
+			(void)raise(g->death_signal);
+	}
+	errno = code;
+}
