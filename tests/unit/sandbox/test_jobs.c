@@ -809,6 +809,23 @@ static void a_cancelled_job_says_by_whom(void **state)
 	sandbox_free(s);
 }
 
+/* The kernel takes these from whoever changes his user, as a launch does for a moment. */
+static void a_launch_leaves_its_caller_as_he_was(void **state)
+{
+	int signal = 0;
+
+	(void)state;
+	assert_int_equal(prctl(PR_SET_PDEATHSIG, SIGUSR2), 0);
+	job_run((struct sandbox_spec){0}, "true", &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_int_equal(prctl(PR_GET_PDEATHSIG, &signal), 0);
+	assert_int_equal(signal, SIGUSR2);
+	assert_int_equal(prctl(PR_SET_PDEATHSIG, 0), 0);
+	assert_int_equal(prctl(PR_GET_DUMPABLE), 1);
+	assert_int_equal(prctl(PR_GET_SECUREBITS), 0);
+	assert_int_equal(geteuid(), 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_job_passes_or_fails_by_its_status),
 	cmocka_unit_test(a_user_gets_the_same_walls),
@@ -837,6 +854,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(the_environment_is_a_list),
 	cmocka_unit_test(the_first_process_tells_nothing_about_the_caller),
 	cmocka_unit_test(what_the_caller_ignores_the_job_does_not),
+	cmocka_unit_test(a_launch_leaves_its_caller_as_he_was),
 	cmocka_unit_test(a_user_with_subordinate_ids_gets_the_same_walls),
 	cmocka_unit_test(loopback_works_and_nothing_else_does),
 	cmocka_unit_test(a_network_made_ahead_serves_one_job),
