@@ -84,6 +84,8 @@ static int await_go(struct plan *plan)
 	ssize_t n;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (plan->birth == BIRTH_PLANNED) /* the launcher's children are where it is */
+		processor_stay(processor_here());
 	rc = enter_groups(plan);
 	close_others(plan);
 	if (rc < 0)

@@ -93,6 +93,7 @@ static int limits(struct plan *plan)
 {
 	int rc = limit(plan, RLIMIT_CORE, 0, "RLIMIT_CORE");
 
+	processors_use(&plan->processors);
 	if (rc == 0 && plan->tasks)
 		rc = limit(plan, RLIMIT_NPROC, plan->tasks, "RLIMIT_NPROC");
 	if (rc == 0 && plan->spec->limits.files)

@@ -171,6 +171,7 @@ int plan_make(const struct sandbox_spec *spec, struct plan *plan, struct error *
 			      .store = -1,
 			      .worktree = SOURCE_NONE,
 			      .system = SOURCE_NONE};
+	processors_get(&plan->processors);
 	rc = surroundings_check(err);
 	if (rc == 0)
 		rc = ids_choose(spec, &plan->ids, err);

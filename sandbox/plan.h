@@ -5,6 +5,7 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/filter.h"
 #include "sandbox/ids.h"
+#include "sandbox/processor.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/source.h"
 #include "sandbox/step.h"
@@ -42,10 +43,11 @@ enum birth {
 struct plan {
 	const struct sandbox_spec *spec; /* borrowed */
 	struct ids ids;
-	const char **argv;   /* borrowed from the spec */
-	char **env;          /* owned */
-	const char *path;    /* PATH of env, borrowed from it */
-	const char *workdir; /* borrowed from the spec */
+	const char **argv;            /* borrowed from the spec */
+	char **env;                   /* owned */
+	const char *path;             /* PATH of env, borrowed from it */
+	const char *workdir;          /* borrowed from the spec */
+	struct processors processors; /* the program's: those that the caller may use */
 
 	enum birth birth;
 	int control, input, output, error; /* all above 2 */

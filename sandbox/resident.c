@@ -28,11 +28,13 @@ struct child {
 	pid_t pid;
 	int control; /* the job's end: its last word is ours */
 	int go;      /* its other end hangs up when we die */
-	int mounts;  /* its mount namespace, so that its end doesn't wait for the unmounting */
+	/* Its namespaces, so that its end waits neither for the unmounting nor for the burial. */
+	int mounts, network;
 };
 
 struct resident {
 	int socket, caller; /* the caller's pidfd */
+	int processor;      /* that this thread keeps to; -1: none yet */
 	int home_mounts, home_network, ready;
 	struct template_stamp stamp; /* of the ready root */
 	struct ids own;              /* a user's: the namespace that this process is in */
@@ -121,7 +123,7 @@ static struct birth_fds sort(const struct resident_ask *q, const int *fds, size_
 
 /* Never returns in the child. */
 static pid_t make(struct resident *r, const struct resident_ask *q, const struct birth_fds *f,
-		  int go, int *pidfd, bool *born_inside)
+		  int go, int *pidfd, bool *born_inside, int *network)
 {
 	int ahead = choose_network(q, f->network);
 	const struct sandbox_spec spec = {.profile = q->profile, .network = q->network};
@@ -146,6 +148,7 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 	bool elsewhere = q->birth == BIRTH_READY;
 	pid_t pid = -1;
 
+	*network = ahead != f->network ? ahead : -1;
 	if (elsewhere && filter_get(q->profile, q->deny, &plan.filter, NULL) < 0) {
 		errno = ENOMEM;
 		return -1;
@@ -164,15 +167,12 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 	if ((elsewhere && setns(r->home_mounts, CLONE_NEWNS) < 0) ||
 	    (ahead >= 0 && setns(r->home_network, CLONE_NEWNET) < 0))
 		abort(); /* it was ours a moment ago */
-	if (ahead >= 0 && ahead != f->network)
-		(void)close(ahead);
 	return pid;
 }
 
 static void keep(struct resident *r, struct child *c, const struct birth_fds *f)
 {
 	c->control = fcntl(f->control, F_DUPFD_CLOEXEC, 3);
-	c->mounts = -1;
 	c->next = r->children;
 	r->children = c;
 }
@@ -212,10 +212,13 @@ static int start(struct resident *r, const struct resident_ask *q, const struct 
 		free(c);
 		return failed(a, c ? errno : ENOMEM, "make a job's first process");
 	}
-	c->pid = make(r, q, f, go[0], pidfd, &born_inside);
+	c->mounts = -1;
+	c->pid = make(r, q, f, go[0], pidfd, &born_inside, &c->network);
 	(void)close(go[0]);
 	if (c->pid < 0) {
 		rc = failed(a, errno, "make the namespaces");
+		if (c->network >= 0)
+			(void)close(c->network);
 		(void)close(go[1]);
 		free(c);
 		return rc;
@@ -253,6 +256,9 @@ static void give_birth(struct resident *r, const struct resident_ask *q, const i
 
 	if (q->outside)
 		birth_stay_outside();
+	if (q->processor != r->processor)
+		processor_stay(q->processor);
+	r->processor = q->processor;
 	if (count < 1) {
 		(void)failed(&a, EPROTO, "a birth without a control socket");
 		answer(r, &a, -1);
@@ -304,6 +310,8 @@ static void bury(struct resident *r, pid_t pid, int status, const struct rusage 
 	(void)close(c->go);
 	if (c->mounts >= 0)
 		spare_networks_bury(c->mounts);
+	if (c->network >= 0)
+		spare_networks_bury(c->network);
 	free(c);
 }
 
@@ -433,7 +441,8 @@ static int open_caller(int socket)
 
 int resident_main(int socket)
 {
-	struct resident r = {.socket = socket, .ready = -1, .caller = open_caller(socket)};
+	struct resident r = {
+		.socket = socket, .ready = -1, .processor = -1, .caller = open_caller(socket)};
 	bool wished;
 
 	if (r.caller < 0) {

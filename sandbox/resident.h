@@ -41,7 +41,8 @@ struct resident_ask {
 	uint64_t private_bytes, private_inodes; /* of its private directories, most likely */
 	enum sandbox_network network;
 	bool has_group, has_network;
-	bool outside; /* birth_stay_outside() */
+	int processor; /* that the caller waits on; -1: any */
+	bool outside;  /* birth_stay_outside() */
 	struct fault fault;
 	bool writable; /* ASK_DETACH */
 	dev_t device;

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <time.h>
 
-#define GRAVES_MAX 64
+#define GRAVES_MAX 128
 
 /* After a failure (no memory, the sysctl's bound reached) it waits: jobs make their own meanwhile.
  */

@@ -826,6 +826,33 @@ static void a_launch_leaves_its_caller_as_he_was(void **state)
 	assert_int_equal(geteuid(), 0);
 }
 
+static void expect_processors(const cpu_set_t *set)
+{
+	char script[128];
+
+	(void)snprintf(script, sizeof(script), "test $(nproc) = %d", CPU_COUNT(set));
+	job_run((struct sandbox_spec){0}, script, &job);
+	assert_verdict(&job, SANDBOX_PASSED);
+}
+
+/* The launch itself keeps to one. */
+static void a_job_may_use_the_processors_of_its_caller(void **state)
+{
+	cpu_set_t all, one;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	expect_processors(&all);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	expect_processors(&one);
+	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+	expect_processors(&all);
+	assert_int_equal(sched_getaffinity(0, sizeof(one), &one), 0);
+	assert_true(CPU_EQUAL(&one, &all));
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_job_passes_or_fails_by_its_status),
 	cmocka_unit_test(a_user_gets_the_same_walls),
@@ -855,6 +882,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(the_first_process_tells_nothing_about_the_caller),
 	cmocka_unit_test(what_the_caller_ignores_the_job_does_not),
 	cmocka_unit_test(a_launch_leaves_its_caller_as_he_was),
+	cmocka_unit_test(a_job_may_use_the_processors_of_its_caller),
 	cmocka_unit_test(a_user_with_subordinate_ids_gets_the_same_walls),
 	cmocka_unit_test(loopback_works_and_nothing_else_does),
 	cmocka_unit_test(a_network_made_ahead_serves_one_job),
