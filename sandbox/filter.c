@@ -1,49 +1,22 @@
 #include "sandbox/filter.h"
 
-#include <assert.h>
+#include "sandbox/filter_program.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <linux/audit.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#if defined(__x86_64__)
-#define NATIVE_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define NATIVE_ARCH AUDIT_ARCH_AARCH64
-#else
-#error "sandbox/filter.c: name this architecture's AUDIT_ARCH"
-#endif
-
-/* The last number that was looked at when this list was written (file_setattr); the kernel's
- * numbers have been the same on all architectures since 424. Anything newer is ENOSYS, so that
- * software falls back. */
-#define LAST_KNOWN 469
 
 #define NEVER 3 /* no profile allows it */
-
-#define CONDITIONS_MAX 5
-
-/* On the low half of an argument: where one matters here, the kernel looks at that half alone. */
-struct condition {
-	enum { ALWAYS, HAS_ANY_OF, IS, IS_NOT } is;
-	unsigned argument;
-	uint32_t value;
-};
 
 struct rule {
 	const char *name;
@@ -289,207 +262,62 @@ void filter_name(int number, char *out, size_t size)
 		(void)snprintf(out, size, "syscall %d", number);
 }
 
-#define NUMBER      offsetof(struct seccomp_data, nr)
-#define ARCH        offsetof(struct seccomp_data, arch)
-#define ARGUMENT(n) (offsetof(struct seccomp_data, args) + sizeof(uint64_t) * (n))
-#define NOT_HERE    (SECCOMP_RET_ERRNO | ENOSYS)
-
-/* What libseccomp can't say: ranges of numbers. clone3 is answered by the kernel always: a C
- * library tries it at each thread. */
-static const struct sock_filter prologue[] = {
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARCH),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCH, 0, 3),
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NUMBER),
-	BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, LAST_KNOWN, 1, 0),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
-	BPF_STMT(BPF_RET | BPF_K, NOT_HERE),
-};
-
-/* One after the other: the prologue, what looks at arguments, the tree that libseccomp makes. */
-struct program {
-	struct sock_filter code[BPF_MAXINSNS];
+/* Those of the tables that apply, and then in order of their numbers. */
+struct chosen {
+	struct program_rule list[COUNT(rules) + COUNT(conditional) + COUNT(setid_rules) +
+				 COUNT(filecaps_rules) + COUNT(first_rules) + COUNT(cgroup_rules)];
 	size_t count;
 };
 
-static void append(struct program *p, const struct sock_filter *code, size_t count)
-{
-	for (size_t i = 0; i < count && p->count < COUNT(p->code); i++)
-		p->code[p->count++] = code[i];
-}
-
-/* The rules of one call stand beside one another. */
-struct calls {
-	const struct rule *rule[COUNT(conditional) + COUNT(setid_rules) + COUNT(filecaps_rules) +
-				COUNT(first_rules) + COUNT(cgroup_rules)];
-	size_t count;
-};
-
-static void choose(struct calls *calls, const struct rule *rule, size_t count,
+static void choose(struct chosen *chosen, const struct rule *rule, size_t count,
 		   enum sandbox_profile profile)
 {
 	for (; count > 0; count--, rule++)
 		if (number_of(rule) >= 0 && (int)profile < rule->from)
-			calls->rule[calls->count++] = rule;
+			chosen->list[chosen->count++] =
+				(struct program_rule){.number = (uint32_t)number_of(rule),
+						      .code = (uint16_t)rule->code,
+						      .when = rule->when};
 }
 
-static size_t conditions_of(const struct rule *rule)
+static int copy(const struct program *p, bool loud, struct sock_fprog *out)
 {
-	size_t count = 0;
+	struct sock_filter *code = calloc(p->count, sizeof(*code));
 
-	while (count < CONDITIONS_MAX && rule->when[count].is != ALWAYS)
-		count++;
-	return count;
-}
-
-/* Refuses, or goes on behind itself where a condition doesn't hold. */
-static void append_rule(struct program *p, const struct rule *rule)
-{
-	const struct sock_filter refuse =
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)rule->code);
-	size_t left = conditions_of(rule);
-
-	for (const struct condition *c = rule->when; left > 0; c++) {
-		unsigned short jump = c->is == HAS_ANY_OF ? BPF_JSET : BPF_JEQ;
-		struct sock_filter test[] = {
-			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(c->argument)),
-			BPF_JUMP(BPF_JMP | jump | BPF_K, c->value, 0, 0)};
-
-		left--;
-		*(c->is == IS_NOT ? &test[1].jt : &test[1].jf) = (unsigned char)(2 * left + 1);
-		append(p, test, COUNT(test));
-	}
-	append(p, &refuse, 1);
-}
-
-/* All rules of the first call in the list; what none of them refuses is allowed. How many. */
-static size_t append_block(struct program *p, const struct rule *const *rule, size_t count)
-{
-	const struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	int number = number_of(*rule);
-	size_t done = 0;
-
-	for (; done < count && number_of(rule[done]) == number; done++)
-		append_rule(p, rule[done]);
-	append(p, &allow, 1);
-	return done;
-}
-
-/* One instruction a call that isn't one of them: the kernel runs the program for each number when
- * it takes it over. libseccomp would need a rule for each bit of an argument. */
-static int append_calls(struct program *p, const struct calls *calls)
-{
-	struct sock_filter skip = {.code = BPF_JMP | BPF_JA};
-	struct program *blocks = calloc(1, sizeof(*blocks));
-	struct sock_filter *table = p->code + p->count;
-	size_t entries = 0;
-
-	if (!blocks)
+	if (!code)
 		return -ENOMEM;
-	for (size_t i = 0; i < calls->count; entries++) {
-		int number = number_of(calls->rule[i]);
-
-		append(p,
-		       &(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number,
-						     (unsigned char)blocks->count, 0),
-		       1);
-		i += append_block(blocks, calls->rule + i, calls->count - i);
-	}
-	assert(entries + blocks->count <= UCHAR_MAX);
-	for (size_t i = 0; i < entries; i++) /* past the entries behind it, and the skip */
-		table[i].jt = (unsigned char)(table[i].jt + entries - i);
-	skip.k = (uint32_t)blocks->count;
-	append(p, &skip, 1);
-	append(p, blocks->code, blocks->count);
-	free(blocks);
-	return 0;
-}
-
-/* libseccomp writes to a descriptor only. */
-static int append_exported(struct program *p, scmp_filter_ctx ctx)
-{
-	size_t room = (COUNT(p->code) - p->count) * sizeof(p->code[0]);
-	int fd = memfd_create("cupel-filter", MFD_CLOEXEC), rc;
-	ssize_t size;
-
-	if (fd < 0)
-		return -errno;
-	rc = seccomp_export_bpf(ctx, fd);
-	if (rc == -ECANCELED) /* it could not be written */
-		rc = -EFBIG;
-	size = rc == 0 ? pread(fd, p->code + p->count, room, 0) : 0;
-	(void)close(fd);
-	if (size > 0)
-		p->count += (size_t)size / sizeof(p->code[0]);
-	return size > 0 ? 0 : (rc < 0 ? rc : -EIO);
-}
-
-/* A binary tree of the numbers, not a line. */
-static int append_tree(struct program *p, enum sandbox_profile profile)
-{
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
-	int rc = ctx ? seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2) : -ENOMEM;
-
-	if (rc == 0)
-		rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
-	for (size_t i = 0; i < COUNT(rules) && rc == 0; i++) {
-		int number = number_of(&rules[i]);
-
-		if (number >= 0 && (int)profile < rules[i].from)
-			rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO((uint32_t)rules[i].code), number,
-					      0);
-	}
-	if (rc == 0)
-		rc = append_exported(p, ctx);
-	if (ctx)
-		seccomp_release(ctx);
-	return rc;
-}
-
-static int keep(const struct program *p, struct filter *out)
-{
-	struct sock_filter *quiet = calloc(p->count, sizeof(*quiet));
-	struct sock_filter *loud = calloc(p->count, sizeof(*loud));
-
-	if (!quiet || !loud) {
-		free(quiet);
-		free(loud);
-		return -ENOMEM;
-	}
-	memcpy(quiet, p->code, p->count * sizeof(*quiet));
-	memcpy(loud, p->code, p->count * sizeof(*loud));
-	for (size_t i = COUNT(prologue); i < p->count; i++)
-		if (loud[i].code == (BPF_RET | BPF_K) &&
-		    (loud[i].k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO)
-			loud[i].k = SECCOMP_RET_USER_NOTIF;
-	out->quiet = (struct sock_fprog){.len = (unsigned short)p->count, .filter = quiet};
-	out->loud = (struct sock_fprog){.len = (unsigned short)p->count, .filter = loud};
+	memcpy(code, p->code, p->count * sizeof(*code));
+	if (loud)
+		program_ask(code, p->count);
+	*out = (struct sock_fprog){.len = (unsigned short)p->count, .filter = code};
 	return 0;
 }
 
 static int build(enum sandbox_profile profile, unsigned more, struct filter *out)
 {
-	struct program *p = calloc(1, sizeof(*p));
-	struct calls calls = {.count = 0};
+	struct chosen chosen = {.count = 0};
+	struct program p;
+	struct filter made = {.quiet = {.len = 0}};
 	int rc;
 
-	if (!p)
-		return -ENOMEM;
-	choose(&calls, conditional, COUNT(conditional), profile);
+	choose(&chosen, rules, COUNT(rules), profile);
+	choose(&chosen, conditional, COUNT(conditional), profile);
 	if (more & FILTER_SETID)
-		choose(&calls, setid_rules, COUNT(setid_rules), profile);
+		choose(&chosen, setid_rules, COUNT(setid_rules), profile);
 	if ((more & FILTER_SETID) && profile == SANDBOX_NESTED) /* elsewhere nobody has the right */
-		choose(&calls, filecaps_rules, COUNT(filecaps_rules), profile);
+		choose(&chosen, filecaps_rules, COUNT(filecaps_rules), profile);
 	if (more & FILTER_FIRST)
-		choose(&calls, first_rules, COUNT(first_rules), profile);
+		choose(&chosen, first_rules, COUNT(first_rules), profile);
 	if ((more & FILTER_CGROUPS) && profile == SANDBOX_NESTED) /* the others deny them all */
-		choose(&calls, cgroup_rules, COUNT(cgroup_rules), profile);
-	append(p, prologue, COUNT(prologue));
-	rc = append_calls(p, &calls);
+		choose(&chosen, cgroup_rules, COUNT(cgroup_rules), profile);
+	program_make(chosen.list, chosen.count, &p);
+	rc = copy(&p, false, &made.quiet);
 	if (rc == 0)
-		rc = append_tree(p, profile);
-	if (rc == 0)
-		rc = keep(p, out);
-	free(p);
+		rc = copy(&p, true, &made.loud);
+	if (rc < 0)
+		free(made.quiet.filter);
+	else
+		*out = made;
 	return rc;
 }
 
@@ -503,9 +331,7 @@ int filter_get(enum sandbox_profile profile, unsigned more, const struct filter 
 		int rc = build(profile, more, filter);
 
 		if (rc < 0)
-			return error_set(err, -rc, "build the system call filter%s",
-					 rc == -EFBIG ? " (this caller's ulimit -f is too small)"
-						      : "");
+			return error_set(err, -rc, "build the system call filter");
 	}
 	*out = filter;
 	return 0;

@@ -1,5 +1,6 @@
 /* The system call filter's programs, run by a small interpreter as the kernel runs them. */
 #include "sandbox/filter.h"
+#include "sandbox/filter_program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/personality.h>
@@ -223,12 +225,80 @@ static void the_loud_program_asks_where_the_quiet_one_refuses(void **state)
 	}
 }
 
+static bool applies(const struct program_rule *rule, const struct seccomp_data *data)
+{
+	for (const struct condition *c = rule->when; c < rule->when + CONDITIONS_MAX; c++) {
+		uint32_t value = (uint32_t)data->args[c->argument];
+
+		if (c->is == ALWAYS)
+			break;
+		if ((c->is == IS && value != c->value) || (c->is == IS_NOT && value == c->value) ||
+		    (c->is == HAS_ANY_OF && !(value & c->value)))
+			return false;
+	}
+	return rule->number == (uint32_t)data->nr;
+}
+
+#define RULES 40
+
+struct drawn {
+	struct condition when[RULES][CONDITIONS_MAX];
+	struct program_rule rules[RULES], sorted[RULES];
+};
+
+/* Few numbers, so that calls have several rules, and runs of them one answer. */
+static void draw(struct drawn *d)
+{
+	memset(d, 0, sizeof(*d));
+	for (int i = 0; i < RULES; i++) {
+		uint32_t number = (uint32_t)rand() % 40;
+
+		for (int c = rand() % (CONDITIONS_MAX + 1); number % 3 == 0 && c-- > 0;) {
+			d->when[i][c].is = HAS_ANY_OF + (unsigned)rand() % 3;
+			d->when[i][c].argument = (unsigned)rand() % 3;
+			d->when[i][c].value = (uint32_t)rand() % 4;
+		}
+		d->rules[i] = (struct program_rule){number, EPERM, d->when[i]};
+		if (number % 3)
+			d->rules[i].code = number % 4 ? ENOSYS : EACCES;
+	}
+	memcpy(d->sorted, d->rules, sizeof(d->rules));
+}
+
+static void a_program_does_what_its_rules_say(void **state)
+{
+	static struct drawn d;
+	static struct program p;
+
+	(void)state;
+	srand(1);
+	for (int round = 0; round < 200; round++) {
+		draw(&d);
+		program_make(d.sorted, RULES, &p);
+		for (int i = 0; i < 2000; i++) {
+			const struct seccomp_data data = {
+				.nr = rand() % 44,
+				.arch = HERE,
+				.args = {(uint64_t)rand() % 5, (uint64_t)rand() % 5, 1}};
+			const struct sock_fprog program = {.len = (unsigned short)p.count,
+							   .filter = p.code};
+			uint32_t wanted = SECCOMP_RET_ALLOW;
+
+			for (int r = 0; r < RULES; r++)
+				if (applies(&d.rules[r], &data))
+					wanted = ERROR(d.rules[r].code);
+			assert_int_equal(run(&program, &data), wanted);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(arguments_decide),
 		cmocka_unit_test(profiles_widen),
 		cmocka_unit_test(what_the_list_does_not_know_is_not_there),
+		cmocka_unit_test(a_program_does_what_its_rules_say),
 		cmocka_unit_test(the_loud_program_asks_where_the_quiet_one_refuses),
 	};
 
