@@ -38,7 +38,7 @@ ifeq ($(origin FLAGS_$(V)),undefined)
 $(error V=$(V): there are the variants debug, release, asan, coverage, fuzz)
 endif
 
-PACKAGES := libevent libevent_openssl libgit2 libseccomp libprotobuf-c sqlite3 yaml-0.1 jansson openssl
+PACKAGES := libevent libevent_openssl libgit2 libprotobuf-c sqlite3 yaml-0.1 jansson openssl
 ifneq ($(filter-out clean help check format format-check layers print-layers,$(or $(MAKECMDGOALS),all)),)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES)) $(shell pkg-config --exists $(PACKAGES) || echo MISSING)
 ifneq ($(filter MISSING,$(PKG_CFLAGS)),)
@@ -60,7 +60,7 @@ USES_runner     := sandbox proto base
 USES_cli        := proto base
 LIBS_base       := yaml-0.1
 LIBS_proto      := libprotobuf-c libevent libevent_openssl openssl
-LIBS_sandbox    := libseccomp
+LIBS_sandbox    :=
 LIBS_observer   := libgit2
 LIBS_dispatcher := sqlite3
 LIBS_runner     := libgit2
@@ -236,7 +236,7 @@ $(LIBSANDBOX).a: $(SANDBOX_PIC)
 $(LIBSANDBOX).so.0: $(SANDBOX_PIC) sandbox/libcupel-sandbox.map
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -Wl,-soname,$(@F) \
-		-Wl,--version-script=sandbox/libcupel-sandbox.map -o $@ $(SANDBOX_PIC) -lseccomp
+		-Wl,--version-script=sandbox/libcupel-sandbox.map -o $@ $(SANDBOX_PIC)
 library: $(LIBSANDBOX).a $(LIBSANDBOX).so.0 ## libcupel-sandbox
 install-library: library $(O)/bin/cupel-sandbox ## libcupel-sandbox, its headers and pkg-config file below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/man/man1 $(foreach d,base sandbox,$(DESTDIR)$(PREFIX)/include/cupel/$(d))

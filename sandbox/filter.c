@@ -7,7 +7,6 @@
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,15 +14,35 @@
 #include <sys/personality.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #define NEVER 3 /* no profile allows it */
 
+/* The older calls aren't on every architecture. */
+#ifndef SYS_open
+#define SYS_open  (-1)
+#define SYS_creat (-1)
+#define SYS_chmod (-1)
+#define SYS_mknod (-1)
+#endif
+#ifndef SYS_iopl
+#define SYS_iopl          (-1)
+#define SYS_ioperm        (-1)
+#define SYS_modify_ldt    (-1)
+#define SYS_uselib        (-1)
+#define SYS_create_module (-1)
+#define SYS_query_module  (-1)
+#endif
+
+#define CALL(name)          #name, SYS_##name
+#define NEWER(name, number) name, number /* than the headers */
+
 struct rule {
 	const char *name;
+	int number; /* -1: not on this architecture */
 	int code;
 	int from; /* the first profile that allows it */
 	const char *hint;
-	int number; /* for calls that libseccomp 2.5.4 has no name for; else 0 */
 	struct condition when[CONDITIONS_MAX]; /* all hold; none: always */
 };
 
@@ -34,70 +53,71 @@ static const char surface[] = "it widens the kernel's attack surface; no option 
 static const char falls_back[] = "software falls back to older calls; no option allows it";
 
 static const struct rule rules[] = {
-	{"ptrace", EPERM, SANDBOX_CI, ci, 0},
-	{"process_vm_readv", EPERM, SANDBOX_CI, ci, 0},
-	{"process_vm_writev", EPERM, SANDBOX_CI, ci, 0},
+	{CALL(ptrace), EPERM, SANDBOX_CI, ci},
+	{CALL(process_vm_readv), EPERM, SANDBOX_CI, ci},
+	{CALL(process_vm_writev), EPERM, SANDBOX_CI, ci},
 
-	{"setns", EPERM, SANDBOX_NESTED, nested, 0},
-	{"mount", EPERM, SANDBOX_NESTED, nested, 0},
-	{"umount2", EPERM, SANDBOX_NESTED, nested, 0},
-	{"pivot_root", EPERM, SANDBOX_NESTED, nested, 0},
-	{"chroot", EPERM, SANDBOX_NESTED, nested, 0},
-	{"fsopen", ENOSYS, SANDBOX_NESTED, nested, 0},
-	{"fsconfig", ENOSYS, SANDBOX_NESTED, nested, 0},
-	{"fsmount", ENOSYS, SANDBOX_NESTED, nested, 0},
-	{"fspick", ENOSYS, SANDBOX_NESTED, nested, 0},
-	{"open_tree", ENOSYS, SANDBOX_NESTED, nested, 0},
-	{"move_mount", ENOSYS, SANDBOX_NESTED, nested, 0},
-	{"mount_setattr", ENOSYS, SANDBOX_NESTED, nested, 0},
-	{"open_tree_attr", ENOSYS, SANDBOX_NESTED, nested, 467},
+	{CALL(setns), EPERM, SANDBOX_NESTED, nested},
+	{CALL(mount), EPERM, SANDBOX_NESTED, nested},
+	{CALL(umount2), EPERM, SANDBOX_NESTED, nested},
+	{CALL(pivot_root), EPERM, SANDBOX_NESTED, nested},
+	{CALL(chroot), EPERM, SANDBOX_NESTED, nested},
+	{CALL(fsopen), ENOSYS, SANDBOX_NESTED, nested},
+	{CALL(fsconfig), ENOSYS, SANDBOX_NESTED, nested},
+	{CALL(fsmount), ENOSYS, SANDBOX_NESTED, nested},
+	{CALL(fspick), ENOSYS, SANDBOX_NESTED, nested},
+	{CALL(open_tree), ENOSYS, SANDBOX_NESTED, nested},
+	{CALL(move_mount), ENOSYS, SANDBOX_NESTED, nested},
+	{CALL(mount_setattr), ENOSYS, SANDBOX_NESTED, nested},
+	{NEWER("open_tree_attr", 467), ENOSYS, SANDBOX_NESTED, nested},
 
-	{"kexec_load", EPERM, NEVER, host, 0},
-	{"kexec_file_load", EPERM, NEVER, host, 0},
-	{"init_module", EPERM, NEVER, host, 0},
-	{"finit_module", EPERM, NEVER, host, 0},
-	{"delete_module", EPERM, NEVER, host, 0},
-	{"create_module", ENOSYS, NEVER, host, 0},
-	{"query_module", ENOSYS, NEVER, host, 0},
-	{"reboot", EPERM, NEVER, host, 0},
-	{"swapon", EPERM, NEVER, host, 0},
-	{"swapoff", EPERM, NEVER, host, 0},
-	{"settimeofday", EPERM, NEVER, host, 0},
-	{"clock_settime", EPERM, NEVER, host, 0},
-	{"iopl", EPERM, NEVER, host, 0},
-	{"ioperm", EPERM, NEVER, host, 0},
-	{"acct", EPERM, NEVER, host, 0},
-	{"quotactl", EPERM, NEVER, host, 0},
-	{"quotactl_fd", EPERM, NEVER, host, 443},
-	{"syslog", EPERM, NEVER, host, 0},
-	{"vhangup", EPERM, NEVER, host, 0},
-	{"nfsservctl", ENOSYS, NEVER, host, 0},
-	{"uselib", ENOSYS, NEVER, host, 0},
+	{CALL(kexec_load), EPERM, NEVER, host},
+	{CALL(kexec_file_load), EPERM, NEVER, host},
+	{CALL(init_module), EPERM, NEVER, host},
+	{CALL(finit_module), EPERM, NEVER, host},
+	{CALL(delete_module), EPERM, NEVER, host},
+	{CALL(create_module), ENOSYS, NEVER, host},
+	{CALL(query_module), ENOSYS, NEVER, host},
+	{CALL(reboot), EPERM, NEVER, host},
+	{CALL(swapon), EPERM, NEVER, host},
+	{CALL(swapoff), EPERM, NEVER, host},
+	{CALL(settimeofday), EPERM, NEVER, host},
+	{CALL(clock_settime), EPERM, NEVER, host},
+	{CALL(iopl), EPERM, NEVER, host},
+	{CALL(ioperm), EPERM, NEVER, host},
+	{CALL(acct), EPERM, NEVER, host},
+	{CALL(quotactl), EPERM, NEVER, host},
+	{NEWER("quotactl_fd", 443), EPERM, NEVER, host},
+	{CALL(syslog), EPERM, NEVER, host},
+	{CALL(vhangup), EPERM, NEVER, host},
+	{CALL(nfsservctl), ENOSYS, NEVER, host},
+	{CALL(uselib), ENOSYS, NEVER, host},
 
-	{"io_uring_setup", ENOSYS, NEVER, falls_back, 0},
-	{"io_uring_enter", ENOSYS, NEVER, falls_back, 0},
-	{"io_uring_register", ENOSYS, NEVER, falls_back, 0},
-	{"memfd_secret", ENOSYS, NEVER, falls_back, 447},
-	{"keyctl", ENOSYS, NEVER, "keyrings reach beyond the sandbox; no option allows it", 0},
-	{"add_key", ENOSYS, NEVER, "keyrings reach beyond the sandbox; no option allows it", 0},
-	{"request_key", ENOSYS, NEVER, "keyrings reach beyond the sandbox; no option allows it", 0},
-	{"bpf", EPERM, NEVER, surface, 0},
-	{"perf_event_open", EPERM, NEVER, surface, 0},
-	{"userfaultfd", EPERM, NEVER, surface, 0},
-	{"vmsplice", EPERM, NEVER, surface, 0},
-	{"open_by_handle_at", EPERM, NEVER, surface, 0},
-	{"name_to_handle_at", EOPNOTSUPP, NEVER, surface, 0},
-	{"fanotify_init", EPERM, NEVER, surface, 0},
-	{"lookup_dcookie", EPERM, NEVER, surface, 0},
-	{"kcmp", EPERM, NEVER, surface, 0},
-	{"pidfd_getfd", EPERM, NEVER, surface, 0},
-	{"process_madvise", EPERM, NEVER, surface, 0},
-	{"modify_ldt", EPERM, NEVER, surface, 0},
-	{"mbind", EPERM, NEVER, surface, 0},
-	{"set_mempolicy", EPERM, NEVER, surface, 0},
-	{"set_mempolicy_home_node", EPERM, NEVER, surface, 450},
-	{"migrate_pages", EPERM, NEVER, surface, 0},
-	{"move_pages", EPERM, NEVER, surface, 0},
+	{CALL(io_uring_setup), ENOSYS, NEVER, falls_back},
+	{CALL(io_uring_enter), ENOSYS, NEVER, falls_back},
+	{CALL(io_uring_register), ENOSYS, NEVER, falls_back},
+	{NEWER("memfd_secret", 447), ENOSYS, NEVER, falls_back},
+	{CALL(keyctl), ENOSYS, NEVER, "keyrings reach beyond the sandbox; no option allows it"},
+	{CALL(add_key), ENOSYS, NEVER, "keyrings reach beyond the sandbox; no option allows it"},
+	{CALL(request_key), ENOSYS, NEVER,
+	 "keyrings reach beyond the sandbox; no option allows it"},
+	{CALL(bpf), EPERM, NEVER, surface},
+	{CALL(perf_event_open), EPERM, NEVER, surface},
+	{CALL(userfaultfd), EPERM, NEVER, surface},
+	{CALL(vmsplice), EPERM, NEVER, surface},
+	{CALL(open_by_handle_at), EPERM, NEVER, surface},
+	{CALL(name_to_handle_at), EOPNOTSUPP, NEVER, surface},
+	{CALL(fanotify_init), EPERM, NEVER, surface},
+	{CALL(lookup_dcookie), EPERM, NEVER, surface},
+	{CALL(kcmp), EPERM, NEVER, surface},
+	{CALL(pidfd_getfd), EPERM, NEVER, surface},
+	{CALL(process_madvise), EPERM, NEVER, surface},
+	{CALL(modify_ldt), EPERM, NEVER, surface},
+	{CALL(mbind), EPERM, NEVER, surface},
+	{CALL(set_mempolicy), EPERM, NEVER, surface},
+	{NEWER("set_mempolicy_home_node", 450), EPERM, NEVER, surface},
+	{CALL(migrate_pages), EPERM, NEVER, surface},
+	{CALL(move_pages), EPERM, NEVER, surface},
 };
 
 #define NAMESPACES                                                                                 \
@@ -119,38 +139,34 @@ static const char typing[] = "it would type into a terminal; no option allows it
 
 /* Calls that are denied by their arguments only. */
 static const struct rule conditional[] = {
-	{"clone", EPERM, SANDBOX_NESTED, namespaces, 0, {{HAS_ANY_OF, 0, NAMESPACES}}},
-	{"unshare", EPERM, SANDBOX_NESTED, namespaces, 0, {{HAS_ANY_OF, 0, NAMESPACES | NEWTIME}}},
-	{"seccomp",
+	{CALL(clone), EPERM, SANDBOX_NESTED, namespaces, {{HAS_ANY_OF, 0, NAMESPACES}}},
+	{CALL(unshare), EPERM, SANDBOX_NESTED, namespaces, {{HAS_ANY_OF, 0, NAMESPACES | NEWTIME}}},
+	{CALL(seccomp),
 	 EPERM,
 	 SANDBOX_NESTED,
 	 nested,
-	 0,
 	 {{HAS_ANY_OF, 1, SECCOMP_FILTER_FLAG_NEW_LISTENER}}},
-	{"socket",
+	{CALL(socket),
 	 EAFNOSUPPORT,
 	 NEVER,
 	 families,
-	 0,
 	 {{IS_NOT, 0, AF_UNSPEC},
 	  {IS_NOT, 0, AF_UNIX},
 	  {IS_NOT, 0, AF_INET},
 	  {IS_NOT, 0, AF_INET6},
 	  {IS_NOT, 0, AF_NETLINK}}},
-	{"socket",
+	{CALL(socket),
 	 EAFNOSUPPORT,
 	 SANDBOX_CI,
 	 families,
-	 0,
 	 {{IS, 0, AF_NETLINK}, {IS_NOT, 2, NETLINK_ROUTE}}},
-	{"ioctl", EPERM, NEVER, typing, 0, {{IS, 1, TIOCSTI}}},
-	{"ioctl", EPERM, NEVER, typing, 0, {{IS, 1, TIOCLINUX}}},
-	{"ioctl", EPERM, NEVER, typing, 0, {{IS, 1, TIOCSETD}}},
-	{"personality",
+	{CALL(ioctl), EPERM, NEVER, typing, {{IS, 1, TIOCSTI}}},
+	{CALL(ioctl), EPERM, NEVER, typing, {{IS, 1, TIOCLINUX}}},
+	{CALL(ioctl), EPERM, NEVER, typing, {{IS, 1, TIOCSETD}}},
+	{CALL(personality),
 	 EPERM,
 	 NEVER,
 	 "only ADDR_NO_RANDOMIZE and the native layouts are allowed",
-	 0,
 	 {{IS_NOT, 0, QUERY}, {HAS_ANY_OF, 0, ~(uint32_t)PERSONALITIES}}},
 };
 
@@ -162,21 +178,20 @@ static const char setid[] =
 #define CREATING   (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))
 
 static const struct rule setid_rules[] = {
-	{"chmod", EPERM, NEVER, setid, 0, {{HAS_ANY_OF, 1, SETID_BITS}}},
-	{"fchmod", EPERM, NEVER, setid, 0, {{HAS_ANY_OF, 1, SETID_BITS}}},
-	{"fchmodat", EPERM, NEVER, setid, 0, {{HAS_ANY_OF, 2, SETID_BITS}}},
-	{"fchmodat2", EPERM, NEVER, setid, 452, {{HAS_ANY_OF, 2, SETID_BITS}}},
-	{"creat", EPERM, NEVER, setid, 0, {{HAS_ANY_OF, 1, SETID_BITS}}},
-	{"mknod", EPERM, NEVER, setid, 0, {{HAS_ANY_OF, 1, SETID_BITS}}},
-	{"mknodat", EPERM, NEVER, setid, 0, {{HAS_ANY_OF, 2, SETID_BITS}}},
-	{"open", EPERM, NEVER, setid, 0, {{HAS_ANY_OF, 1, CREATING}, {HAS_ANY_OF, 2, SETID_BITS}}},
-	{"openat",
+	{CALL(chmod), EPERM, NEVER, setid, {{HAS_ANY_OF, 1, SETID_BITS}}},
+	{CALL(fchmod), EPERM, NEVER, setid, {{HAS_ANY_OF, 1, SETID_BITS}}},
+	{CALL(fchmodat), EPERM, NEVER, setid, {{HAS_ANY_OF, 2, SETID_BITS}}},
+	{NEWER("fchmodat2", 452), EPERM, NEVER, setid, {{HAS_ANY_OF, 2, SETID_BITS}}},
+	{CALL(creat), EPERM, NEVER, setid, {{HAS_ANY_OF, 1, SETID_BITS}}},
+	{CALL(mknod), EPERM, NEVER, setid, {{HAS_ANY_OF, 1, SETID_BITS}}},
+	{CALL(mknodat), EPERM, NEVER, setid, {{HAS_ANY_OF, 2, SETID_BITS}}},
+	{CALL(open), EPERM, NEVER, setid, {{HAS_ANY_OF, 1, CREATING}, {HAS_ANY_OF, 2, SETID_BITS}}},
+	{CALL(openat),
 	 EPERM,
 	 NEVER,
 	 setid,
-	 0,
 	 {{HAS_ANY_OF, 2, CREATING}, {HAS_ANY_OF, 3, SETID_BITS}}},
-	{"openat2", ENOSYS, NEVER, setid, 0, {{ALWAYS}}}, /* its mode stands behind a pointer */
+	{CALL(openat2), ENOSYS, NEVER, setid, {{ALWAYS}}}, /* its mode stands behind a pointer */
 };
 
 static const char filecaps[] =
@@ -185,10 +200,14 @@ static const char filecaps[] =
 	"(--profile ci)";
 
 static const struct rule filecaps_rules[] = {
-	{"setxattr", EOPNOTSUPP, NEVER, filecaps, 0, {{ALWAYS}}}, /* the name is behind a pointer */
-	{"lsetxattr", EOPNOTSUPP, NEVER, filecaps, 0, {{ALWAYS}}},
-	{"fsetxattr", EOPNOTSUPP, NEVER, filecaps, 0, {{ALWAYS}}},
-	{"setxattrat", ENOSYS, NEVER, filecaps, 463, {{ALWAYS}}},
+	{CALL(setxattr),
+	 EOPNOTSUPP,
+	 NEVER,
+	 filecaps,
+	 {{ALWAYS}}}, /* the name is behind a pointer */
+	{CALL(lsetxattr), EOPNOTSUPP, NEVER, filecaps, {{ALWAYS}}},
+	{CALL(fsetxattr), EOPNOTSUPP, NEVER, filecaps, {{ALWAYS}}},
+	{NEWER("setxattrat", 463), ENOSYS, NEVER, filecaps, {{ALWAYS}}},
 };
 
 static const char first[] = "process 1 holds the sandbox and belongs to this user here; no option "
@@ -196,18 +215,18 @@ static const char first[] = "process 1 holds the sandbox and belongs to this use
 
 /* pid 1 of the job; these see nothing of who is who. */
 static const struct rule first_rules[] = {
-	{"prlimit64", EPERM, NEVER, first, 0, {{IS, 0, 1}}},
-	{"sched_setparam", EPERM, NEVER, first, 0, {{IS, 0, 1}}},
-	{"sched_setscheduler", EPERM, NEVER, first, 0, {{IS, 0, 1}}},
-	{"sched_setattr", EPERM, NEVER, first, 0, {{IS, 0, 1}}},
-	{"sched_setaffinity", EPERM, NEVER, first, 0, {{IS, 0, 1}}},
-	{"setpriority", EPERM, NEVER, first, 0, {{IS, 1, 1}}},
-	{"ioprio_set", EPERM, NEVER, first, 0, {{IS, 1, 1}}},
+	{CALL(prlimit64), EPERM, NEVER, first, {{IS, 0, 1}}},
+	{CALL(sched_setparam), EPERM, NEVER, first, {{IS, 0, 1}}},
+	{CALL(sched_setscheduler), EPERM, NEVER, first, {{IS, 0, 1}}},
+	{CALL(sched_setattr), EPERM, NEVER, first, {{IS, 0, 1}}},
+	{CALL(sched_setaffinity), EPERM, NEVER, first, {{IS, 0, 1}}},
+	{CALL(setpriority), EPERM, NEVER, first, {{IS, 1, 1}}},
+	{CALL(ioprio_set), EPERM, NEVER, first, {{IS, 1, 1}}},
 };
 
 static const struct rule cgroup_rules[] = {
-	{"clone", EPERM, NEVER, namespaces, 0, {{HAS_ANY_OF, 0, CLONE_NEWCGROUP}}},
-	{"unshare", EPERM, NEVER, namespaces, 0, {{HAS_ANY_OF, 0, CLONE_NEWCGROUP}}},
+	{CALL(clone), EPERM, NEVER, namespaces, {{HAS_ANY_OF, 0, CLONE_NEWCGROUP}}},
+	{CALL(unshare), EPERM, NEVER, namespaces, {{HAS_ANY_OF, 0, CLONE_NEWCGROUP}}},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -224,16 +243,11 @@ static const struct {
 	{cgroup_rules, COUNT(cgroup_rules)},
 };
 
-static int number_of(const struct rule *rule)
-{
-	return rule->number ? rule->number : seccomp_syscall_resolve_name(rule->name);
-}
-
 static const struct rule *rule_of(int number)
 {
 	for (size_t t = 0; t < COUNT(tables); t++)
 		for (size_t i = 0; i < tables[t].count; i++)
-			if (number_of(&tables[t].rule[i]) == number)
+			if (tables[t].rule[i].number == number)
 				return &tables[t].rule[i];
 	return NULL;
 }
@@ -273,9 +287,9 @@ static void choose(struct chosen *chosen, const struct rule *rule, size_t count,
 		   enum sandbox_profile profile)
 {
 	for (; count > 0; count--, rule++)
-		if (number_of(rule) >= 0 && (int)profile < rule->from)
+		if (rule->number >= 0 && (int)profile < rule->from)
 			chosen->list[chosen->count++] =
-				(struct program_rule){.number = (uint32_t)number_of(rule),
+				(struct program_rule){.number = (uint32_t)rule->number,
 						      .code = (uint16_t)rule->code,
 						      .when = rule->when};
 }

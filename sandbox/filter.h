@@ -1,5 +1,4 @@
-/* filter.h - the system call filter as bytes, made once per process and kind. Owner of libseccomp.
- */
+/* filter.h - the system call filter as bytes, made once per process and kind. */
 #pragma once
 
 #include "base/error.h"
