@@ -171,7 +171,9 @@ int ids_choose(const struct sandbox_spec *spec, struct ids *out, struct error *e
 		return error_say(err, EPERM, "only root can choose the host ids of a job");
 	out->job_uid = geteuid();
 	out->job_gid = getegid();
-	if (access("/usr/bin/newuidmap", X_OK) == 0 && access("/usr/bin/newgidmap", X_OK) == 0 &&
+	/* The helpers are setuid programs. */
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0 &&
+	    access("/usr/bin/newuidmap", X_OK) == 0 && access("/usr/bin/newgidmap", X_OK) == 0 &&
 	    subordinate("/etc/subuid", geteuid(), &uids) &&
 	    subordinate("/etc/subgid", geteuid(), &gids)) {
 		map_around_own(&out->uids, geteuid(), &uids);

@@ -87,7 +87,8 @@ int ready_root_new(const struct ids *ids, struct error *err)
 		return error_set(err, errno, "make the ready root's mount namespace");
 	rc = build_as_owner(&plan);
 	if (rc < 0)
-		(void)error_set(err, -rc, "make the ready root: %s", plan.failure.detail);
+		(void)error_set(err, -rc, "make the ready root: %s%s", plan.failure.detail,
+				rc == -EFBIG ? " (this caller's ulimit -f is too small)" : "");
 	if (plan.root >= 0)
 		(void)close(plan.root);
 	if (rc == 0) {

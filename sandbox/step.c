@@ -73,6 +73,8 @@ static const struct {
 	{STEP_PROC, EPERM,
 	 "parts of this host's /proc are masked, as in a container; run it with an unmasked /proc "
 	 "(docker: --security-opt systempaths=unconfined)"},
+	{STEP_ETC, EFBIG,
+	 "this caller's limit of file sizes (ulimit -f) is too small even for that"},
 	{STEP_PIVOT, EINVAL,
 	 "the host's root is a chroot or an initramfs; run from a mounted root"},
 	{STEP_WORKDIR, ENOENT, "the working directory must exist inside the worktree"},

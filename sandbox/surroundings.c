@@ -40,6 +40,33 @@ static int check_root(struct error *err)
 	return 0;
 }
 
+/* /proc/sys/kernel/overflowuid: how an id without a name here looks. */
+#define OVERFLOW_ID 65534
+
+static bool is_mapped(const char *file, uint32_t id)
+{
+	FILE *map = fopen(file, "re");
+	uint32_t first, outside, count;
+	bool found = !map; /* an old kernel */
+
+	while (map && !found && fscanf(map, "%u %u %u", &first, &outside, &count) == 3)
+		found = id >= first && id - first < count;
+	if (map)
+		(void)fclose(map);
+	return found;
+}
+
+/* Nor for who is nobody in this one. */
+static int check_ids(struct error *err)
+{
+	if ((geteuid() != OVERFLOW_ID || is_mapped("/proc/self/uid_map", OVERFLOW_ID)) &&
+	    (getegid() != OVERFLOW_ID || is_mapped("/proc/self/gid_map", OVERFLOW_ID)))
+		return 0;
+	return error_say(err, EPERM,
+			 "this process has no user id in its own user namespace; map it when that "
+			 "is made (unshare --map-root-user or --map-current-user)");
+}
+
 static const struct {
 	int number;
 	const char *name;
@@ -76,6 +103,8 @@ int surroundings_check(struct error *err)
 
 	if (rc == 0 && !right)
 		rc = check_root(err);
+	if (rc == 0 && !right)
+		rc = check_ids(err);
 	if (rc == 0 && !right)
 		rc = check_capabilities(err);
 	right = right || rc == 0;

@@ -148,6 +148,22 @@ class Surroundings(CommandTest):
             self.refused("unshare", "-pf", says="/proc here is another process namespace's; mount", script=script)
             self.refused("setpriv", "--bounding-set=-setuid", "--inh-caps=-setuid", says="needs: setuid; give them", script=script)
 
+    def test_nobody(self):
+        for launcher in ("", "--launcher"):
+            self.refused("unshare", "-U", says="has no user id in its own user namespace; map it", script=f'exec "$0" --bare {launcher} -- true')
+
+    @unittest.skipIf(not ROOT, "needs root, to be a user with ids in /etc/subuid")
+    def test_helpers_that_may_not_help(self):
+        """newuidmap is a setuid program: without it there is one id, as for a user without a line in /etc/subuid."""
+        name = "cupel-helpers"
+        subprocess.run(["useradd", "--no-create-home", "-K", "SUB_UID_COUNT=65536", name], check=True)
+        self.addCleanup(subprocess.run, ["userdel", name], check=True)
+        for extra, ids in (((), "65537"), (("--no-new-privs",), "1")):
+            done = subprocess.run(["setpriv", "--reuid", name, "--regid", name, "--init-groups", *extra, BIN / "cupel-sandbox", "--bare", "--",
+                                   "awk", "{ n += $3 } END { print n }", "/proc/self/uid_map"], cwd="/", timeout=SECONDS,
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, ids + "\n", ""))
+
     @unittest.skipIf(not ROOT, "needs root")
     def test_chroot(self):
         root = self.top / "root"
@@ -173,10 +189,8 @@ class Surroundings(CommandTest):
         self.assertEqual(self.type("--", "./script").returncode, 3)
 
     def test_limits_of_the_caller(self):
-        done = subprocess.run(["sh", "-c", 'ulimit -f 0; exec "$0" -- true', BIN / "cupel-sandbox"], cwd=self.tree, timeout=SECONDS,
-                              capture_output=True, text=True)
-        self.assertEqual(done.returncode, 125)
-        self.assertIn("ulimit -f", done.stderr)
+        for launcher in ("", "--launcher"):
+            self.refused(says="File too large.*ulimit -f|ulimit -f.*File too large", script=f'ulimit -f 0; exec "$0" {launcher} -- true')
         self.assert_refused("--bind", f"{self.tree}:/{'x' * 300}", "--", "true", says="names of up to 255 bytes")
         self.assert_refused("--inodes", str(1 << 60), "--bare", "--", "true", says="make sense")
         self.assertEqual(self.type("--inodes", str(1 << 50), "--bare", "--", "true").returncode, 0)
