@@ -122,8 +122,6 @@ static bool is_orphan(const struct plan *plan)
 
 static int become_root(struct plan *plan)
 {
-	sigset_t blocked;
-
 	/* Not the library's calls: those look for other threads, which stayed with the parent. */
 	if (plan->ids.has_root &&
 	    (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setgroups, 0, NULL) < 0 ||
@@ -136,10 +134,8 @@ static int become_root(struct plan *plan)
 	if (is_orphan(plan))
 		_exit(1);
 	(void)prctl(PR_SET_NAME, "init");
-	(void)umask(0); /* the modes of what is made are meant */
-	(void)sigemptyset(&blocked);
-	(void)sigaddset(&blocked, SIGCHLD); /* is waited for */
-	(void)sigprocmask(SIG_SETMASK, &blocked, NULL);
+	(void)umask(0);                         /* the modes of what is made are meant */
+	sys_block_signals(SYS_SIGNAL(SIGCHLD)); /* is waited for */
 	if (plan->birth != BIRTH_PLANNED)
 		return 0;      /* the launcher has done the rest for itself */
 	sys_default_signals(); /* clone3 leaves what is ignored so, and the program would inherit it

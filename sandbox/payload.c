@@ -17,10 +17,8 @@
 static int stdio(struct plan *plan)
 {
 	const int from[3] = {plan->input, plan->output, plan->error};
-	sigset_t none;
 
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	sys_block_signals(0);
 	for (int i = 0; i < 3; i++)
 		if (dup2(from[i], i) < 0)
 			return plan_fail(plan, "dup2");
@@ -225,7 +223,7 @@ static int become_program(void *argument)
 {
 	struct payload *p = argument;
 
-	(void)setsid();
+	(void)syscall(SYS_setsid);
 	if (run(&p->early, early) < 0)
 		return 1;
 	wait_while(&p->gate, 0, FUTEX_PRIVATE_FLAG);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -17,16 +18,31 @@
 #define IOPRIO_REALTIME 1
 #define IOPRIO_CLASS(p) ((p) >> 13)
 
+/* One call for both, sched_getattr(2), which glibc 2.36 doesn't know. */
+struct scheduling {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t deadline[3];
+};
+
 int priority_drop(void)
 {
 	const struct sched_param none = {0};
-	int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+	struct scheduling own = {.size = sizeof(own)};
 	long io = syscall(SYS_ioprio_get, IOPRIO_PROCESS, 0);
+	bool unusual;
 
-	if (policy != SCHED_OTHER && policy != SCHED_BATCH && policy != SCHED_IDLE &&
-	    sched_setscheduler(0, SCHED_OTHER, &none) < 0)
+	if (syscall(SYS_sched_getattr, 0, &own, sizeof(own), 0) < 0)
 		return -errno;
-	if (getpriority(PRIO_PROCESS, 0) < 0 && setpriority(PRIO_PROCESS, 0, 0) < 0)
+	unusual =
+		own.policy != SCHED_OTHER && own.policy != SCHED_BATCH && own.policy != SCHED_IDLE;
+	if (unusual && sched_setscheduler(0, SCHED_OTHER, &none) < 0)
+		return -errno;
+	/* The unusual tell no niceness, and have one. */
+	if ((unusual || own.nice < 0) && getpriority(PRIO_PROCESS, 0) < 0 &&
+	    setpriority(PRIO_PROCESS, 0, 0) < 0)
 		return -errno;
 	if (io >= 0 && IOPRIO_CLASS(io) == IOPRIO_REALTIME &&
 	    syscall(SYS_ioprio_set, IOPRIO_PROCESS, 0, 0) < 0)

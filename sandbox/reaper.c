@@ -5,6 +5,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -77,12 +78,6 @@ void reaper_release(const struct plan *plan)
 /* How long whoever traces the program may take to see that it ended, and end himself. */
 #define TRACER_MS 1000
 
-/* Interrupts the wait: some child has ended. */
-static void wake_up(int signal)
-{
-	(void)signal;
-}
-
 static void hold_only(int one, int other)
 {
 	int low = one < other ? one : other, high = one < other ? other : one;
@@ -108,45 +103,36 @@ static bool reap(pid_t program, int *status)
 	return true;
 }
 
-/* Until a child ends, the program is seen to have ended, or the time is over. */
-static void wait_for_change(int pidfd, bool ended, int ms)
+/* Until some child has ended, or the time is over. True: the program has. */
+static bool wait_for_change(int children, int program, int ms)
 {
-	const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-	struct pollfd wait = {.fd = pidfd, .events = POLLIN};
-	sigset_t none;
+	struct pollfd wait[] = {{.fd = children, .events = POLLIN},
+				{.fd = program, .events = POLLIN}};
+	struct signalfd_siginfo taken;
 
-	(void)sigemptyset(&none);
-	(void)ppoll(&wait, !ended, ms < 0 ? NULL : &time, &none);
-}
-
-static bool has_ended(int pidfd)
-{
-	struct pollfd look = {.fd = pidfd, .events = POLLIN};
-
-	return poll(&look, 1, 0) > 0;
+	if (poll(wait, 2, ms) > 0 && wait[0].revents)
+		(void)read(children, &taken, sizeof(taken));
+	return wait[1].revents != 0;
 }
 
 /* Whom another process traces, his parent learns of when that one has seen the end, or has ended
  * himself (ptrace(2)): it is given a moment to write down what it traced, then killed. */
 void reaper_wait(const struct plan *plan, const struct payload *payload, struct message *out)
 {
-	const struct sigaction action = {.sa_handler = wake_up};
-	int look = limits_disk(plan) ? DISK_LOOK_MS : -1;
+	const uint64_t child = SYS_SIGNAL(SIGCHLD); /* is blocked */
+	int look = limits_disk(plan) ? DISK_LOOK_MS : -1, program = payload->pidfd, children;
 	bool killed = false;
 
-	hold_only(plan->control, payload->pidfd);
-	(void)sigaction(SIGCHLD, &action, NULL);
+	hold_only(plan->control, program);
+	children = (int)syscall(SYS_signalfd4, -1, &child, sizeof(child), SFD_CLOEXEC);
 	while (!reap(payload->pid, &out->status)) {
-		if (!out->ended && has_ended(payload->pidfd)) {
-			out->ended = clock_boot_ms();
-		} else if (out->ended && !killed && clock_boot_ms() - out->ended >= TRACER_MS) {
+		if (out->ended && !killed && clock_boot_ms() - out->ended >= TRACER_MS) {
 			(void)kill(-1, SIGKILL);
 			killed = true;
 		}
-		wait_for_change(payload->pidfd, out->ended,
-				killed       ? -1
-				: out->ended ? TRACER_MS
-					     : look);
+		if (wait_for_change(children, out->ended ? -1 : program,
+				    out->ended && !killed ? TRACER_MS : look))
+			out->ended = clock_boot_ms();
 		if (look >= 0)
 			measure_disk(plan, out);
 	}

@@ -69,14 +69,24 @@ struct size {
 	char bytes[32], inodes[32];
 };
 
+/* printf would be six page faults. */
+static void write_number(char out[32], uint64_t number)
+{
+	char *at = out + 31;
+
+	*at = '\0';
+	do
+		*--at = (char)('0' + number % 10);
+	while (number /= 10);
+	memmove(out, at, (size_t)(out + 32 - at));
+}
+
 static struct size private_size(const struct plan *plan)
 {
 	struct size size;
 
-	(void)snprintf(size.bytes, sizeof(size.bytes), "%llu",
-		       (unsigned long long)plan->private_bytes);
-	(void)snprintf(size.inodes, sizeof(size.inodes), "%llu",
-		       (unsigned long long)plan->private_inodes);
+	write_number(size.bytes, plan->private_bytes);
+	write_number(size.inodes, plan->private_inodes);
 	return size;
 }
 

@@ -43,6 +43,15 @@ static inline int sys_pidfd_send_signal(int pidfd, int signal)
 	return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
 }
 
+/* A set of one signal, as the kernel has it. The calls below are made without the library where a
+ * job's child makes them: what it hasn't run yet of the library is a page fault for each job. */
+#define SYS_SIGNAL(number) (UINT64_C(1) << ((number)-1))
+
+static inline void sys_block_signals(uint64_t set)
+{
+	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &set, NULL, sizeof(set));
+}
+
 /* Every signal as a new process would have it; the library's own calls leave out two of its own. */
 static inline void sys_default_signals(void)
 {
