@@ -42,7 +42,7 @@ int network_check(int fd, struct error *err)
 
 int network_enter(int fd, struct error *err)
 {
-	owned_fd home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	owned_fd home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 
 	if (home < 0 || setns(fd, CLONE_NEWNET) < 0)
 		return error_set(err, errno, "enter the network namespace that was made ahead");

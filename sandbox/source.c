@@ -55,7 +55,7 @@ static int find_path(struct source *s)
 	char link[64], path[PATH_MAX];
 	ssize_t n;
 
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", s->fd);
+	(void)snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", s->fd);
 	n = readlink(link, path, sizeof(path));
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return n < 0 ? -errno : -ENAMETOOLONG;

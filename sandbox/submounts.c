@@ -73,10 +73,10 @@ static int any_below(const char *real, const char *type, const char *but, struct
 {
 	owned_buffer mountinfo = {0};
 	char path[PATH_MAX];
-	int rc = fd_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &mountinfo);
+	int rc = fd_read_file(AT_FDCWD, "/proc/thread-self/mountinfo", MOUNTINFO_MAX, &mountinfo);
 
 	if (rc < 0)
-		return error_set(err, -rc, "read /proc/self/mountinfo");
+		return error_set(err, -rc, "read /proc/thread-self/mountinfo");
 	escape(real, path, sizeof(path));
 	return submounts_in(mountinfo.data, path, type, but);
 }

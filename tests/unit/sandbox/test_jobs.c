@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -500,6 +501,37 @@ static void a_network_made_ahead_serves_one_job(void **state)
 	assert_string_equal(before, after);
 }
 
+/* Not the one of the process's main thread. NULL: as it should be. */
+static void *starts_a_job_from_a_network_of_its_own(void *problem)
+{
+	owned_fd ahead = -1;
+	char before[64] = "", after[64] = "";
+
+	if (unshare(CLONE_NEWNET) < 0)
+		return problem;
+	ahead = sandbox_network_new(NULL);
+	if (readlink("/proc/thread-self/ns/net", before, sizeof(before) - 1) < 0)
+		return problem;
+	job_run((struct sandbox_spec){.network_open = true, .network_fd = ahead}, "true", &job);
+	if (readlink("/proc/thread-self/ns/net", after, sizeof(after) - 1) < 0)
+		return problem;
+	return strcmp(before, after) == 0 ? NULL : problem;
+}
+
+static void a_thread_stays_in_its_network(void **state)
+{
+	static char problem[] = "elsewhere";
+	pthread_t thread;
+	void *result = problem;
+
+	(void)state;
+	assert_int_equal(
+		pthread_create(&thread, NULL, starts_a_job_from_a_network_of_its_own, problem), 0);
+	assert_int_equal(pthread_join(thread, &result), 0);
+	assert_null(result);
+	assert_verdict(&job, SANDBOX_PASSED);
+}
+
 static void denied_calls_are_named_with_a_hint(void **state)
 {
 	const struct sandbox_denied *d = NULL;
@@ -886,6 +918,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_user_with_subordinate_ids_gets_the_same_walls),
 	cmocka_unit_test(loopback_works_and_nothing_else_does),
 	cmocka_unit_test(a_network_made_ahead_serves_one_job),
+	cmocka_unit_test(a_thread_stays_in_its_network),
 	cmocka_unit_test(denied_calls_are_named_with_a_hint),
 	cmocka_unit_test(nested_lets_a_suite_sandbox_itself),
 	cmocka_unit_test(nothing_survives_its_job),
