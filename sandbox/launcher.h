@@ -6,7 +6,8 @@
 #include "sandbox/plan.h"
 
 /* A first process for `plan`, with groups that hold the spec's limits: one that waits, or one asked
- * for now, which launcher_await() waits for. Fills out->control, and *cg. */
+ * for now, which launcher_await() waits for. Fills out->control, and *cg. -ENOENT, -ESTALE: a
+ * user's launcher doesn't see his worktree, and the plan is as it was. */
 int launcher_birth(struct sandbox_launcher *l, struct plan *plan, struct cgroup **cg,
 		   struct launched *out, struct error *err);
 

@@ -246,10 +246,10 @@ int launcher_birth(struct sandbox_launcher *l, struct plan *plan, struct cgroup 
 				 "a launcher serves the process and the user that made it, not its "
 				 "forks");
 	talk_hear_all(l);
-	plan->birth = template_serves(plan) ? BIRTH_READY : BIRTH_PLAIN;
-	rc = plan->birth == BIRTH_READY ? detach(l, &plan->worktree, err) : 0;
+	rc = template_serves(plan) ? detach(l, &plan->worktree, err) : 0;
 	if (rc < 0)
 		return rc;
+	plan->birth = template_serves(plan) ? BIRTH_READY : BIRTH_PLAIN;
 	remember(l, plan);
 	b = take_ready(l, plan);
 	if (!b)

@@ -133,7 +133,7 @@ static int make_groups(struct sandbox *s, struct plan *plan, struct error *err)
 {
 	int rc = s->launcher ? launcher_birth(s->launcher, plan, &s->cg, &s->job, err) : -ENOENT;
 
-	if (s->launcher && geteuid() != 0 && (rc == -ENOENT || rc == -ESTALE))
+	if (s->launcher && plan->birth == BIRTH_PLANNED && (rc == -ENOENT || rc == -ESTALE))
 		s->launcher = NULL; /* it doesn't see what was mounted after it was made */
 	return s->launcher ? rc : cgroup_new(plan, &s->cg, err);
 }

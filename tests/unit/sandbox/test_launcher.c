@@ -19,9 +19,12 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #define PROCESSES  16
@@ -461,6 +464,70 @@ static void the_next_job_of_a_user_may_have_other_tasks(void **state)
 	assert_in_fork(a_user_changes_what_no_group_holds);
 }
 
+#define LATE_MOUNT "/dev/shm/cupel-test-late"
+
+/* Writes a byte, and waits for one. */
+static bool trade(int out, int in)
+{
+	char byte = 'x';
+
+	return write(out, &byte, 1) == 1 && read(in, &byte, 1) == 1;
+}
+
+static bool passes_in(const char *worktree)
+{
+	job_run((struct sandbox_spec){.worktree = worktree}, "echo here > it; cat it", &job);
+	if (job.outcome.verdict != SANDBOX_PASSED)
+		(void)fprintf(stderr, "%s: %s\n", worktree, job.outcome.reason);
+	return job.outcome.verdict == SANDBOX_PASSED;
+}
+
+/* The mount's own root, whose place is another directory to the launcher, and one that isn't there.
+ */
+static int passes_in_a_later_mount(int out, int in)
+{
+	job_become_user();
+	job_launcher = job_launcher_new(2);
+	if (!trade(out, in) || mkdir(LATE_MOUNT "/below", 0755) < 0 || !passes_in(LATE_MOUNT) ||
+	    !passes_in(LATE_MOUNT "/below") || !passes_in(NULL))
+		return 1;
+	sandbox_launcher_free(job_launcher);
+	return 0;
+}
+
+/* In mounts of its own, which nobody else sees. */
+static int mounts_when_the_launcher_is_there(void)
+{
+	int there[2], mounted[2], status = 1;
+	char options[64], byte;
+	pid_t pid;
+
+	(void)snprintf(options, sizeof(options), "uid=%d,mode=755", TEST_UID);
+	if (pipe(there) < 0 || pipe(mounted) < 0 || unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return 1;
+	pid = fork();
+	if (pid == 0) {
+		(void)close(there[0]);
+		(void)close(mounted[1]);
+		_exit(passes_in_a_later_mount(there[1], mounted[0]));
+	}
+	(void)close(there[1]);
+	if (read(there[0], &byte, 1) != 1 || mount("late", LATE_MOUNT, "tmpfs", 0, options) < 0 ||
+	    write(mounted[1], "x", 1) != 1)
+		return 2;
+	(void)waitpid(pid, &status, 0);
+	return status ? 3 : 0;
+}
+
+static void a_user_s_worktree_may_be_mounted_after_his_launcher_was_made(void **state)
+{
+	(void)state;
+	assert_int_equal(mkdir(LATE_MOUNT, 0755), 0);
+	assert_in_fork(mounts_when_the_launcher_is_there);
+	assert_int_equal(rmdir(LATE_MOUNT), 0);
+}
+
 static int passes_with_an_interrupt(void)
 {
 	if (setpgid(0, 0) < 0 || signal(SIGINT, SIG_IGN) == SIG_ERR)
@@ -783,6 +850,7 @@ int main(void)
 		cmocka_unit_test(two_kinds_in_turn_leave_no_groups),
 		cmocka_unit_test(a_dead_one_is_not_handed_out),
 		cmocka_unit_test(a_fork_that_frees_it_does_no_harm),
+		cmocka_unit_test(a_user_s_worktree_may_be_mounted_after_his_launcher_was_made),
 		cmocka_unit_test(an_interrupt_is_for_the_caller),
 		cmocka_unit_test(what_waits_leaves_descriptors_to_its_caller),
 		cmocka_unit_test(a_caller_without_standard_descriptors_has_one),
