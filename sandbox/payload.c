@@ -207,10 +207,17 @@ static int run(struct plan *plan, const struct do_step *step)
 	return rc;
 }
 
-static void wait_while(int *word, int value, int private)
+static void wait_while(int *word, int value)
 {
 	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value)
-		(void)syscall(SYS_futex, word, FUTEX_WAIT | private, value, NULL, NULL, 0);
+		(void)syscall(SYS_futex, word, FUTEX_WAIT, value, NULL, NULL, 0);
+}
+
+/* The kernel's own waking, of who waits for an end, is not a private one: so ours isn't. */
+static void set(int *word, int value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELEASE);
+	(void)syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
 /* Whoever dies without a word did it here. */
@@ -226,7 +233,10 @@ static int become_program(void *argument)
 	(void)syscall(SYS_setsid);
 	if (run(&p->early, early) < 0)
 		return 1;
-	wait_while(&p->gate, 0, FUTEX_PRIVATE_FLAG);
+	if (!__atomic_load_n(&p->gate, __ATOMIC_ACQUIRE)) {
+		set(&p->at, PAYLOAD_WAITS);
+		wait_while(&p->gate, 0);
+	}
 	expect_death(p->plan);
 	p->early.failure.word = 0;
 	(void)run(p->plan, late);
@@ -235,28 +245,36 @@ static int become_program(void *argument)
 
 /* As after vfork() the memory is shared until the program is executed, so that what it failed on
  * can be read from the plan. But who waits in vfork() counts as load, and a ready sandbox may wait
- * for hours; and the descriptors are shared, too, for the listener. So is errno: while one of the
- * two goes on, the other one waits in a call that doesn't fail. */
+ * for hours; and the descriptors are shared, too, for the listener. So is errno: of the two one
+ * goes on, and the other one waits. Where the first process has no steps of its own left, it waits
+ * for the end alone. */
 int payload_start(struct payload *p, struct plan *plan)
 {
 	static _Alignas(16) char stack[65536];
 
-	*p = (struct payload){.plan = plan, .early = *plan, .alive = 1};
+	*p = (struct payload){.plan = plan, .early = *plan, .at = PAYLOAD_BEGINS};
 	expect_death(&p->early);
 	p->pid = clone(become_program, stack + sizeof(stack),
 		       CLONE_VM | CLONE_FILES | CLONE_CHILD_CLEARTID | CLONE_PIDFD | SIGCHLD, p,
-		       &p->pidfd, NULL, &p->alive);
-	if (p->pid >= 0)
+		       &p->pidfd, NULL, &p->at);
+	if (p->pid < 0) {
+		init_failed(plan, STEP_FORK, errno);
+		return -plan->failure.code;
+	}
+	if (plan->birth != BIRTH_READY)
 		return 0;
-	init_failed(plan, STEP_FORK, errno);
+	wait_while(&p->at, PAYLOAD_BEGINS);
+	if (__atomic_load_n(&p->at, __ATOMIC_ACQUIRE) == PAYLOAD_WAITS)
+		return 0;
+	plan->failure = p->early.failure;
 	return -plan->failure.code;
 }
 
 void payload_run(struct payload *p)
 {
-	__atomic_store_n(&p->gate, 1, __ATOMIC_RELEASE);
-	(void)syscall(SYS_futex, &p->gate, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
-	wait_while(&p->alive, 1, 0); /* the kernel's waking is not a private one */
+	set(&p->gate, 1);
+	wait_while(&p->at, PAYLOAD_BEGINS);
+	wait_while(&p->at, PAYLOAD_WAITS);
 	if (p->early.failure.word)
 		p->plan->failure = p->early.failure;
 }

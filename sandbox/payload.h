@@ -9,12 +9,18 @@ struct payload {
 	pid_t pid;
 	int pidfd; /* tells its end also where somebody traces it; owned */
 	int gate;  /* 1: the plan is final */
-	int alive; /* 0: it has executed the program, or died; the kernel's to write */
+	int at;    /* PAYLOAD_* */
 };
 
-/* Makes it: it takes the job's user and the filter, and waits before the gate. It shares memory and
- * descriptors until it executes the program: `p` stays where it is. 0 or -errno, and told in the
- * plan. */
+enum {
+	PAYLOAD_GONE,   /* it has executed the program, or died; the kernel writes this */
+	PAYLOAD_BEGINS, /* it takes the job's user and the filter */
+	PAYLOAD_WAITS,  /* before the gate */
+};
+
+/* Makes it; a ready sandbox's has the job's user and the filter when this returns, and waits before
+ * the gate. It shares memory and descriptors until it executes the program: `p` stays where it is.
+ * 0 or -errno, and told in the plan. */
 int payload_start(struct payload *p, struct plan *plan);
 
 /* Opens the gate, and returns when the program was executed, or with plan->failure told. */

@@ -5,6 +5,7 @@
 #include "sandbox/surroundings.h"
 #include "sandbox/template.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -216,5 +217,5 @@ int plan_fail(struct plan *plan, const char *detail)
 	int code = errno;
 
 	(void)snprintf(plan->failure.detail, sizeof(plan->failure.detail), "%s", detail);
-	return -code;
+	return code ? -code : -EIO; /* never what success is told by */
 }

@@ -84,5 +84,5 @@ void plan_done(struct plan *plan);
 /* Fills `title`. */
 void plan_find_title(struct plan *plan);
 
-/* Notes what a step failed on; returns -errno as it was on entry. */
+/* Notes what a step failed on; returns -errno as it was on entry, -EIO where that was 0. */
 int plan_fail(struct plan *plan, const char *detail);

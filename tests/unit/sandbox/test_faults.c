@@ -14,6 +14,7 @@
 #include "tests/unit/sandbox/jobs.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -231,6 +232,19 @@ static void a_name_that_is_taken_is_refused(void **state)
 	assert_false(job_groups_are_left());
 }
 
+/* Its process may share errno with another one. */
+static void a_step_that_failed_is_never_taken_for_done(void **state)
+{
+	struct plan plan = {.root = -1};
+
+	(void)state;
+	errno = EPERM;
+	assert_int_equal(plan_fail(&plan, "this"), -EPERM);
+	assert_string_equal(plan.failure.detail, "this");
+	errno = 0;
+	assert_int_equal(plan_fail(&plan, "that"), -EIO);
+}
+
 static void a_birth_that_fails_gives_no_descriptor(void **state)
 {
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC), pidfd = -1;
@@ -253,6 +267,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(many_launches_leave_nothing),
 	cmocka_unit_test(closed_standard_descriptors_do_not_mix_up_the_job),
 	cmocka_unit_test(a_name_that_is_taken_is_refused),
+	cmocka_unit_test(a_step_that_failed_is_never_taken_for_done),
 	cmocka_unit_test(a_birth_that_fails_gives_no_descriptor),
 };
 
