@@ -48,6 +48,10 @@ static int user(struct plan *plan)
 	    (syscall(SYS_setresgid, SANDBOX_UID, SANDBOX_UID, SANDBOX_UID) < 0 ||
 	     syscall(SYS_setresuid, SANDBOX_UID, SANDBOX_UID, SANDBOX_UID) < 0))
 		return plan_fail(plan, "setresuid");
+	/* Where fs.suid_dumpable is 1 a new identity makes this memory readable again, which is the
+	 * first process's, too; the program gets one of its own. */
+	if (prctl(PR_SET_DUMPABLE, 0) < 0)
+		return plan_fail(plan, "prctl");
 	(void)umask(022);
 	return 0;
 }
