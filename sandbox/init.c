@@ -343,13 +343,13 @@ static size_t birthday(const struct plan *plan)
 	return at;
 }
 
-/* With the listener of its filter, where it has one. */
-static void say_running(const struct plan *plan, const struct payload *payload)
+/* When nobody listens the program goes with this process. */
+static void say_running(const struct plan *plan)
 {
 	const struct message m = {.word = WORD_RUNNING};
-	int listener = payload->early.listener;
 
-	(void)packet_send(plan->control, &m, sizeof(m), &listener, listener >= 0);
+	if (packet_send(plan->control, &m, sizeof(m), NULL, 0) < 0)
+		_exit(1);
 }
 
 void init_main(struct plan *plan)
@@ -365,7 +365,7 @@ void init_main(struct plan *plan)
 		say(plan, &plan->failure);
 		_exit(1);
 	}
-	say_running(plan, &payload);
+	say_running(plan);
 	reaper_wait(plan, &payload, &m);
 	say(plan, &m);
 	reaper_release(plan);

@@ -178,7 +178,7 @@ static int receive(struct launched *l, int64_t until, struct message *out)
 	size_t count;
 	ssize_t n = packet_receive(l->control, until, out, sizeof(*out), fds, &count);
 
-	if (n == sizeof(*out) && out->word == WORD_RUNNING && count == 1)
+	if (n == sizeof(*out) && out->word == WORD_READY && count == 1)
 		l->listener = fds[--count];
 	while (count)
 		(void)close(fds[--count]);
@@ -226,6 +226,8 @@ static int handshake(struct launched *l, struct message *failure, struct error *
 			*failure = m;
 			return 0;
 		}
+		if (m.word == WORD_READY)
+			l->may_have_run = true;
 		if (m.word == WORD_REAPED) {
 			l->reaped = true;
 			l->status = m.status;

@@ -14,6 +14,7 @@ struct launched {
 	struct sandbox_launcher *launcher; /* borrowed; who reaps it, or NULL, */
 	bool reaped;                       /* and has told so while it was set up */
 	int status;                        /* as wait(2) tells it, where it died before that */
+	bool may_have_run;                 /* the program: it was about to be executed */
 };
 
 #define LAUNCHED_NONE                                                                              \

@@ -2,6 +2,7 @@
 
 #include "sandbox/init.h"
 #include "sandbox/landlock.h"
+#include "sandbox/packet.h"
 #include "sandbox/sys.h"
 
 #include <limits.h>
@@ -81,6 +82,17 @@ static int seccomp(struct plan *plan)
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &plan->filter->quiet) < 0)
 		return plan_fail(plan, "filter");
 	return 0;
+}
+
+/* As long as nothing was executed: whoever isn't there, or can't be given it, gets no program that
+ * he doesn't know of. */
+static int announce(struct plan *plan)
+{
+	const struct message m = {.word = WORD_READY};
+	int rc = packet_send(plan->control, &m, sizeof(m), &plan->listener, plan->listener >= 0);
+
+	errno = -rc;
+	return rc < 0 ? plan_fail(plan, "control socket") : 0;
 }
 
 static int limit(struct plan *plan, int resource, rlim_t value, const char *name)
@@ -193,9 +205,10 @@ struct do_step {
 /* The filter denies nothing that the late ones call. */
 static const struct do_step early[] = {
 	{STEP_USER, user}, {STEP_CAPS, caps}, {STEP_SECCOMP, seccomp}, {STEP_NONE, NULL}};
-static const struct do_step late[] = {
-	{STEP_STDIO, stdio},   {STEP_WORKDIR, workdir}, {STEP_LANDLOCK, landlock_apply},
-	{STEP_LIMITS, limits}, {STEP_EXEC, execute},    {STEP_NONE, NULL}};
+static const struct do_step late[] = {{STEP_LISTENER, announce}, {STEP_STDIO, stdio},
+				      {STEP_WORKDIR, workdir},   {STEP_LANDLOCK, landlock_apply},
+				      {STEP_LIMITS, limits},     {STEP_EXEC, execute},
+				      {STEP_NONE, NULL}};
 
 static int run(struct plan *plan, const struct do_step *step)
 {
@@ -243,6 +256,7 @@ static int become_program(void *argument)
 	}
 	expect_death(p->plan);
 	p->early.failure.word = 0;
+	p->plan->listener = p->early.listener;
 	(void)run(p->plan, late);
 	return 1; /* and so it ends */
 }

@@ -8,6 +8,7 @@
 #include "sandbox/network.h"
 #include "sandbox/room.h"
 #include "sandbox/spec.h"
+#include "sandbox/step.h"
 #include "sandbox/template.h"
 
 #include <poll.h>
@@ -151,13 +152,13 @@ static int launch_in_groups(struct sandbox *s, struct plan *plan, struct error *
 	return launch(plan, s->launcher, s->cg, &s->job, &s->ending.failure, err);
 }
 
-/* By the kernel, without a cause: birth_stay_outside(). */
+/* By the kernel, without a cause: birth_stay_outside(). Nothing has run twice then. */
 static bool was_killed_at_birth(const struct sandbox *s)
 {
 	struct cgroup_counts counts;
 
 	if (!WIFSIGNALED(s->job.status) || WTERMSIG(s->job.status) != SIGKILL ||
-	    birth_stays_outside())
+	    s->job.may_have_run || birth_stays_outside())
 		return false;
 	cgroup_counts(s->cg, &counts);
 	return counts.oom_kills == 0;
@@ -211,7 +212,15 @@ static struct sandbox_launcher *launcher_for(const struct plan *plan)
 	return geteuid() == 0 || template_serves(plan) ? plan->spec->launcher : NULL;
 }
 
-int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct error *err)
+/* What helps against a lack that any step of this process may meet. */
+static int add_remedy(int rc, struct error *err)
+{
+	const char *remedy = step_shortage(-rc);
+
+	return remedy && err ? error_say(err, -rc, "%s; %s", err->text, remedy) : rc;
+}
+
+static int try_start(const struct sandbox_spec *spec, struct sandbox **out, struct error *err)
 {
 	owned(sandbox) *s = calloc(1, sizeof(*s));
 	struct plan plan;
@@ -246,6 +255,11 @@ int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct 
 		return rc;
 	*out = give(s);
 	return 0;
+}
+
+int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct error *err)
+{
+	return add_remedy(try_start(spec, out, err), err);
 }
 
 static void refused(const struct error *err, struct sandbox_outcome *out)

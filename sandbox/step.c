@@ -42,6 +42,7 @@ static const char *const names[STEP_COUNT] = {
 	[STEP_CAPS] = "drop the capabilities",
 	[STEP_LANDLOCK] = "apply Landlock",
 	[STEP_SECCOMP] = "load the system call filter",
+	[STEP_LISTENER] = "give the caller the filter's listener",
 	[STEP_EXEC] = "execute the program",
 };
 
@@ -51,6 +52,13 @@ const char *step_name(enum step step)
 		return "an unknown step";
 	return names[step];
 }
+
+static const char too_many_open[] =
+	"this process, or its launcher, has as many descriptors open as it may; raise that limit "
+	"(ulimit -n), or close some";
+static const char on_their_way[] =
+	"this user has more descriptors on their way between processes than he may have open; "
+	"raise that limit (ulimit -n), or have them received";
 
 static const struct {
 	enum step step;
@@ -95,6 +103,8 @@ static const struct {
 	{STEP_FORK, ECHILD,
 	 "it was killed before it could become the program; the memory limit may be too small even "
 	 "for that"},
+	{STEP_LISTENER, ETOOMANYREFS, on_their_way},
+	{STEP_ORDER, EMFILE, too_many_open},
 	{STEP_NETWORK, 0, "the kernel refused loopback; --network host works without it"},
 };
 
@@ -104,4 +114,11 @@ const char *step_remedy(enum step step, int code)
 		if (remedies[i].step == step && (!remedies[i].code || remedies[i].code == code))
 			return remedies[i].remedy;
 	return NULL;
+}
+
+const char *step_shortage(int code)
+{
+	if (code == EMFILE)
+		return too_many_open;
+	return code == ETOOMANYREFS ? on_their_way : NULL;
 }

@@ -37,6 +37,7 @@ enum step {
 	STEP_USER, /* the job's uid */
 	STEP_CAPS,
 	STEP_SECCOMP,
+	STEP_LISTENER, /* of the filter, to the caller: who can't take it has no program run */
 	STEP_STDIO,
 	STEP_WORKDIR,
 	STEP_LANDLOCK,
@@ -50,3 +51,6 @@ const char *step_name(enum step step);
 
 /* What a person can do when that step fails with `code`; NULL when nothing general can be said. */
 const char *step_remedy(enum step step, int code);
+
+/* The same about a lack of descriptors, which the caller's own steps may meet anywhere. */
+const char *step_shortage(int code);

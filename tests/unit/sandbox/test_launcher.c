@@ -11,6 +11,7 @@
 #include "sandbox/cgroup_file.h"
 #include "sandbox/cgroup_place.h"
 #include "sandbox/init.h"
+#include "sandbox/packet.h"
 #include "tests/unit/sandbox/jobs.h"
 
 #include <dirent.h>
@@ -24,6 +25,7 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -31,11 +33,11 @@
 #define DEADLINE_S 20
 
 static struct job job;
-static const struct sandbox_bind bind = {.from = "/usr/share", .to = "/share"};
+static const struct sandbox_bind share = {.from = "/usr/share", .to = "/share"};
 /* With a bind a job builds its root itself, instead of taking the ready one. */
 static const struct sandbox_spec specs[] = {
-	[BIRTH_PLANNED] = {.name = job_groups, .binds = &bind, .bind_count = 1},
-	[BIRTH_PLAIN] = {.name = job_groups, .binds = &bind, .bind_count = 1},
+	[BIRTH_PLANNED] = {.name = job_groups, .binds = &share, .bind_count = 1},
+	[BIRTH_PLAIN] = {.name = job_groups, .binds = &share, .bind_count = 1},
 	[BIRTH_READY] = {.name = job_groups},
 };
 
@@ -248,7 +250,7 @@ static void what_waits_is_not_used_where_it_does_not_fit(void **state)
 	assert_verdict(&job, SANDBOX_PASSED);
 	job_run((struct sandbox_spec){.hostname = "other"}, "hostname; cat /etc/hostname", &job);
 	assert_string_equal(job.output, "other\nother");
-	job_run((struct sandbox_spec){.binds = &bind, .bind_count = 1}, "ls /share | wc -l", &job);
+	job_run((struct sandbox_spec){.binds = &share, .bind_count = 1}, "ls /share | wc -l", &job);
 	assert_verdict(&job, SANDBOX_PASSED);
 	job_run((struct sandbox_spec){.limits = {.memory = 1 << 20}}, "true", &job);
 	job_run((struct sandbox_spec){.limits = {.disk = 1 << 20}},
@@ -564,6 +566,51 @@ static void what_waits_leaves_descriptors_to_its_caller(void **state)
 	assert_in_fork(passes_with_few_descriptors);
 }
 
+/* Descriptors on their way to nobody, more than this user may have. */
+static bool fill_sockets(unsigned may)
+{
+	const struct rlimit few = {may, may};
+	int both[2], many[PACKET_FDS_MAX] = {0};
+
+	if (setrlimit(RLIMIT_NOFILE, &few) < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, both) < 0)
+		return false;
+	for (unsigned sent = 0; sent <= may; sent += PACKET_FDS_MAX)
+		if (packet_send(both[0], "x", 1, many, PACKET_FDS_MAX) < 0)
+			return false;
+	return true;
+}
+
+static bool is_refused_with_full_sockets(void)
+{
+	static const char want[] = "ulimit -n";
+
+	job_run((struct sandbox_spec){0}, "echo ran; exec sleep 1000", &job);
+	if (job.outcome.verdict == SANDBOX_ERRORED && strstr(job.outcome.reason, want) &&
+	    strstr(job.outcome.reason, strerror(ETOOMANYREFS)) && !job.length)
+		return true;
+	(void)fprintf(stderr, "%s; %s\n", job.outcome.reason, job.output);
+	return false;
+}
+
+static int gets_no_program_that_could_not_be_watched(void)
+{
+	job_become_user();
+	job_run((struct sandbox_spec){0}, "true", &job);
+	job_launcher = job_launcher_new(0);
+	if (!fill_sockets(400) || !is_refused_with_full_sockets())
+		return 1;
+	sandbox_launcher_free(job_launcher);
+	job_launcher = NULL;
+	return is_refused_with_full_sockets() ? 0 : 2;
+}
+
+static void a_user_with_too_many_descriptors_on_their_way_gets_no_program(void **state)
+{
+	(void)state;
+	assert_in_fork(gets_no_program_that_could_not_be_watched);
+}
+
 static int passes_without_stdio(void)
 {
 	for (int i = 0; i < 3; i++)
@@ -833,6 +880,34 @@ static void a_launcher_killed_at_any_step_is_told(void **state)
 	kill_launchers(BIRTH_READY);
 }
 
+/* A first process that the kernel killed at its birth has another one made. */
+static void run_once(enum birth birth)
+{
+	for (int step = STEP_STDIO; step < STEP_COUNT; step++) {
+		struct halted h = halt_at((enum step)step, birth);
+		int status;
+
+		assert_int_equal(kill(h.child, SIGKILL), 0);
+		wait_until(is_gone(h.child), step_name((enum step)step));
+		assert_int_equal(kill(h.caller, SIGCONT), 0);
+		assert_int_equal(waitpid(h.caller, &status, WUNTRACED), h.caller);
+		if (status) {
+			(void)kill(h.caller, SIGKILL);
+			fail_msg("step %s of birth %d: it came there again, or passed: %x",
+				 step_name((enum step)step), birth, (unsigned)status);
+		}
+		assert_false(job_groups_are_left());
+	}
+}
+
+static void a_program_is_never_executed_twice(void **state)
+{
+	(void)state;
+	run_once(BIRTH_PLANNED);
+	run_once(BIRTH_PLAIN);
+	run_once(BIRTH_READY);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -853,6 +928,7 @@ int main(void)
 		cmocka_unit_test(a_user_s_worktree_may_be_mounted_after_his_launcher_was_made),
 		cmocka_unit_test(an_interrupt_is_for_the_caller),
 		cmocka_unit_test(what_waits_leaves_descriptors_to_its_caller),
+		cmocka_unit_test(a_user_with_too_many_descriptors_on_their_way_gets_no_program),
 		cmocka_unit_test(a_caller_without_standard_descriptors_has_one),
 		cmocka_unit_test(a_job_is_in_its_group_also_where_it_could_not_be_born_there),
 		cmocka_unit_test(a_caller_in_a_group_that_was_killed_has_jobs),
@@ -860,6 +936,7 @@ int main(void)
 		cmocka_unit_test(a_launcher_that_dies_takes_its_jobs_along),
 		cmocka_unit_test(a_caller_killed_at_any_step_takes_all_along),
 		cmocka_unit_test(a_launcher_killed_at_any_step_is_told),
+		cmocka_unit_test(a_program_is_never_executed_twice),
 	};
 
 	if (geteuid() != 0) {
