@@ -101,8 +101,29 @@ static void close_childs(struct plan *plan)
 	close_one(&plan->output);
 }
 
+static int take_reserve(struct launched *l, int any)
+{
+	for (size_t i = 0; i < LAUNCH_RESERVE; i++) {
+		l->reserve[i] = fcntl(any, F_DUPFD_CLOEXEC, 3);
+		if (l->reserve[i] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* For `count` that come next. */
+static void give_way(struct launched *l, size_t count)
+{
+	for (size_t i = 0; i < LAUNCH_RESERVE && count > 0; i++)
+		if (l->reserve[i] >= 0) {
+			close_one(&l->reserve[i]);
+			count--;
+		}
+}
+
 void launched_done(struct launched *l)
 {
+	give_way(l, LAUNCH_RESERVE);
 	close_one(&l->pidfd);
 	close_one(&l->control);
 	close_one(&l->output[0]);
@@ -127,6 +148,8 @@ static int make_ends(struct plan *plan, struct launched *l, struct error *err)
 		plan->input = open("/dev/null", O_RDONLY | O_CLOEXEC);
 		rc = plan->input < 0 ? -errno : above_stdio(&plan->input);
 	}
+	if (rc == 0)
+		rc = take_reserve(l, plan->input);
 	return rc < 0 ? error_set(err, -rc, "make the job's pipes") : 0;
 }
 
@@ -200,6 +223,7 @@ static int handshake(struct launched *l, struct message *failure, struct error *
 {
 	int64_t until = clock_boot_ms() + START_TIMEOUT_MS;
 
+	give_way(l, 1);
 	for (;;) {
 		struct message m = {0};
 		int rc;
@@ -287,15 +311,21 @@ static int launch_here(struct plan *plan, struct cgroup *cg, struct launched *l,
 	return prepare(plan, cg, l, born_inside, err);
 }
 
-/* From the launcher: the order waits for whoever takes it, before or after he is born. */
+/* From the launcher. Who can't be killed from here gets no order: without one he ends when his
+ * control socket hangs up. */
 static int launch_there(const struct plan *plan, struct sandbox_launcher *launcher,
 			struct launched *l, struct error *err)
 {
-	int rc = order_send(l->control, plan);
+	int rc;
 
+	give_way(l, 1);
+	rc = launcher_await(launcher, l, err);
+	if (rc < 0)
+		return rc;
+	rc = order_send(l->control, plan);
 	if (rc < 0 && rc != -EPIPE) /* he has given up already, and his last word tells why */
 		return error_set(err, -rc, "give the job's plan");
-	return launcher_await(launcher, l, err);
+	return 0;
 }
 
 int launch(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *cg,
@@ -316,6 +346,7 @@ int launch(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *
 		rc = handshake(&l, failure, err);
 	if (rc < 0 || failure->word == WORD_FAILED)
 		launched_kill(&l);
+	give_way(&l, LAUNCH_RESERVE);
 	*out = l;
 	return rc;
 }

@@ -4,6 +4,10 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/plan.h"
 
+/* Descriptors that come when it is too late for a refusal: the first process's of the launcher, the
+ * listener, and two that the job is watched by. */
+#define LAUNCH_RESERVE 4
+
 struct launched {
 	int pidfd;      /* of pid 1 of the job */
 	pid_t pid;      /* of a child of this process, to be reaped; 0: the launcher's */
@@ -15,10 +19,15 @@ struct launched {
 	bool reaped;                       /* and has told so while it was set up */
 	int status;                        /* as wait(2) tells it, where it died before that */
 	bool may_have_run;                 /* the program: it was about to be executed */
+	int reserve[LAUNCH_RESERVE];       /* -1: there is none */
 };
 
 #define LAUNCHED_NONE                                                                              \
-	((struct launched){.pidfd = -1, .control = -1, .output = {-1, -1}, .listener = -1})
+	((struct launched){.pidfd = -1,                                                            \
+			   .control = -1,                                                          \
+			   .output = {-1, -1},                                                     \
+			   .listener = -1,                                                         \
+			   .reserve = {-1, -1, -1, -1}})
 
 /* The program runs when this returns 0 and `failure` has no word; with WORD_FAILED there it never
  * did, and nothing is left of it. Groups stay the caller's. `out->control` is there already when

@@ -81,13 +81,14 @@ static int prepare(struct first *b, const struct sandbox_limits *limits, struct 
 	return rc;
 }
 
-/* Has it anything to say before it has an order, it died. */
+/* Has it anything to say before it has an order, it died; what wasn't born, or was lost on its way
+ * here, is no use. */
 static bool lives(const struct first *b)
 {
 	struct pollfd wait[] = {{.fd = b->control, .events = POLLIN},
 				{.fd = b->pidfd, .events = POLLIN}};
 
-	return poll(wait, 2, 0) == 0;
+	return b->code == 0 && poll(wait, 2, 0) == 0;
 }
 
 /* One that waits and fits, on this processor if there is one; NULL. The oldest gives way when none

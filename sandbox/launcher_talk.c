@@ -6,6 +6,7 @@
 #include "sandbox/sys.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct first *first_new(struct sandbox_launcher *l)
@@ -92,7 +93,11 @@ int talk_hear(struct sandbox_launcher *l, int64_t until, struct resident_answer 
 	ssize_t n = packet_receive(l->socket, until, out, sizeof(*out), fds, &count);
 
 	*fd = count ? fds[0] : -1;
-	if (n == sizeof(*out))
+	if (n == -EMFILE) {
+		out->code = EMFILE;
+		(void)snprintf(out->text, sizeof(out->text), "hear from the launcher");
+	}
+	if (n == sizeof(*out) || n == -EMFILE)
 		return 0;
 	if (n == 0)
 		return launcher_died(err);

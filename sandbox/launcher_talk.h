@@ -64,7 +64,8 @@ void first_free(struct sandbox_launcher *l, struct first *b);
 int talk_ask(struct sandbox_launcher *l, const struct resident_ask *q, const int *fds, size_t count,
 	     struct error *err);
 
-/* One answer, until `until` (clock_boot_ms()), with its descriptor or -1; -errno. */
+/* One answer, until `until` (clock_boot_ms()), with its descriptor or -1; -errno. For whose
+ * descriptor there was no room here, that says so. */
 int talk_hear(struct sandbox_launcher *l, int64_t until, struct resident_answer *out, int *fd,
 	      struct error *err);
 

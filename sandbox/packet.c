@@ -85,10 +85,10 @@ ssize_t packet_receive(int socket, int64_t until, void *bytes, size_t size, int 
 	if (n < 0)
 		return errno == EAGAIN || errno == ECONNRESET ? 0 : -errno;
 	*count = take(&packet, fds);
-	if (packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-		while (*count)
-			(void)close(fds[--*count]);
-		return -EPROTO;
-	}
-	return n;
+	if (!(packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+		return n;
+	while (*count)
+		(void)close(fds[--*count]);
+	/* There is room in the packet for as many as are sent. */
+	return packet.msg_flags & MSG_TRUNC ? -EPROTO : -EMFILE;
 }

@@ -11,8 +11,8 @@
 int packet_send(int socket, const void *bytes, size_t length, const int *fds, size_t count);
 
 /* Waits for a packet until `until` (clock_boot_ms(); INT64_MAX: for ever). Its length, 0 when the
- * other end is closed, -ETIMEDOUT, or -EPROTO for more than fits; what came with it is
- * close-on-exec and the caller's.
+ * other end is closed, -ETIMEDOUT, -EPROTO for more than fits, or -EMFILE: the bytes are there, its
+ * descriptors are lost. What came with it is close-on-exec and the caller's.
  */
 ssize_t packet_receive(int socket, int64_t until, void *bytes, size_t size, int *fds,
 		       size_t *count);

@@ -130,19 +130,19 @@ static unsigned to_deny(const struct plan *plan)
 }
 
 /* Where this process's arguments stand in its memory, from /proc/self/stat; once. */
-void plan_find_title(struct plan *plan)
+int plan_find_title(struct plan *plan)
 {
 	static unsigned long start, end;
 	static bool known;
 
 	if (!known) {
 		owned_buffer text = {0};
-		const char *at;
+		int rc = fd_read_file(AT_FDCWD, "/proc/self/stat", 4096, &text);
+		const char *at = rc == 0 && text.data ? strrchr(text.data, ')') : NULL;
 
+		if (rc < 0)
+			return rc;
 		known = true;
-		if (fd_read_file(AT_FDCWD, "/proc/self/stat", 4096, &text) < 0 || !text.data)
-			return;
-		at = strrchr(text.data, ')');
 		for (int field = 2; at && field < 48; field++)
 			at = strchr(at + 1, ' ');
 		if (!at || sscanf(at, " %lu %lu", &start, &end) != 2)
@@ -152,6 +152,7 @@ void plan_find_title(struct plan *plan)
 		plan->title = (char *)start;
 		plan->title_length = end - start;
 	}
+	return 0;
 }
 
 int plan_make(const struct sandbox_spec *spec, struct plan *plan, struct error *err)
@@ -182,6 +183,8 @@ int plan_make(const struct sandbox_spec *spec, struct plan *plan, struct error *
 		plan->deny = to_deny(plan);
 		rc = filter_get(spec->profile, plan->deny, &plan->filter, err);
 	}
+	if (rc == 0 && plan_find_title(plan) < 0)
+		rc = error_set(err, errno, "read /proc/self/stat");
 	if (rc == 0 && !(plan->env = make_environment(spec->env)))
 		rc = error_set(err, ENOMEM, "plan the environment");
 	if (rc < 0 || !plan->env) {
@@ -190,7 +193,6 @@ int plan_make(const struct sandbox_spec *spec, struct plan *plan, struct error *
 	}
 	plan->path = plan->env[find(plan->env, STANDARD, "PATH=")] + strlen("PATH=");
 	size_private(&spec->limits, plan);
-	plan_find_title(plan);
 	if (!spec->launcher)
 		template_use(plan);
 	return 0;

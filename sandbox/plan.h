@@ -82,8 +82,8 @@ struct plan {
 int plan_make(const struct sandbox_spec *spec, struct plan *out, struct error *err);
 void plan_done(struct plan *plan);
 
-/* Fills `title`. */
-void plan_find_title(struct plan *plan);
+/* Fills `title`. 0 or -errno. */
+int plan_find_title(struct plan *plan);
 
 /* Notes what a step failed on; returns -errno as it was on entry, -EIO where that was 0. */
 int plan_fail(struct plan *plan, const char *detail);

@@ -50,12 +50,15 @@ int priority_drop(void)
 	return 0;
 }
 
-static bool is_spared(void)
+/* 1, 0 or -errno. */
+static int is_spared(void)
 {
 	owned_fd fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
 	char text[16] = "";
 
-	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && text[0] == '-';
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		return errno ? -errno : -EIO;
+	return text[0] == '-';
 }
 
 int priority_expose(pid_t pid, struct error *err)
@@ -64,8 +67,13 @@ int priority_expose(pid_t pid, struct error *err)
 	char path[64];
 	owned_fd fd = -1;
 
-	if (own == UNKNOWN)
-		own = is_spared() ? SPARED : USUAL;
+	if (own == UNKNOWN) {
+		int spared = is_spared();
+
+		if (spared < 0)
+			return error_set(err, -spared, "read /proc/self/oom_score_adj");
+		own = spared ? SPARED : USUAL;
+	}
 	if (own == USUAL)
 		return 0;
 	(void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);

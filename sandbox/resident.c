@@ -41,17 +41,23 @@ struct resident {
 	struct child *children;
 };
 
-static void answer(const struct resident *r, const struct resident_answer *a, int fd)
-{
-	/* A caller who is gone shows in the next poll. */
-	(void)packet_send(r->socket, a, sizeof(*a), &fd, fd >= 0);
-}
-
 static int failed(struct resident_answer *a, int code, const char *what)
 {
 	a->code = code < 0 ? -code : code;
 	(void)snprintf(a->text, sizeof(a->text), "%.479s", what);
 	return -a->code;
+}
+
+static void answer(const struct resident *r, const struct resident_answer *a, int fd)
+{
+	int rc = packet_send(r->socket, a, sizeof(*a), &fd, fd >= 0);
+	struct resident_answer other = {.id = a->id};
+
+	if (rc == 0 || fd < 0)
+		return; /* a caller who is gone shows in the next poll */
+	/* He waits for an answer; whoever was born without his knowledge gets no order. */
+	(void)failed(&other, rc, "answer the caller");
+	(void)packet_send(r->socket, &other, sizeof(other), NULL, 0);
 }
 
 /* As the parent's namespace sees them: a user's jobs live below his own namespace, where his ids
@@ -146,16 +152,15 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 			    .private_bytes = q->private_bytes,
 			    .private_inodes = q->private_inodes};
 	bool elsewhere = q->birth == BIRTH_READY;
+	int rc = elsewhere ? filter_get(q->profile, q->deny, &plan.filter, NULL) : 0;
 	pid_t pid = -1;
 
 	*network = ahead != f->network ? ahead : -1;
-	if (elsewhere && filter_get(q->profile, q->deny, &plan.filter, NULL) < 0) {
-		errno = ENOMEM;
-		return -1;
-	}
+	if (rc == 0)
+		rc = plan_find_title(&plan);
+	errno = -rc;
 	memcpy(plan.door, f->doors, f->door_count * sizeof(*f->doors));
-	plan_find_title(&plan);
-	if ((!elsewhere || setns(r->ready, CLONE_NEWNS) == 0) &&
+	if (rc == 0 && (!elsewhere || setns(r->ready, CLONE_NEWNS) == 0) &&
 	    (ahead < 0 || setns(ahead, CLONE_NEWNET) == 0))
 		pid = birth(r->own.uids.count ? GUISE_NONE : ids_owner(&q->ids),
 			    q->network == SANDBOX_NETWORK_NONE && ahead < 0, f->group, pidfd,
@@ -170,9 +175,36 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 	return pid;
 }
 
-static void keep(struct resident *r, struct child *c, const struct birth_fds *f)
+static struct child *child_new(const struct birth_fds *f)
 {
+	struct child *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->go = c->mounts = c->network = -1;
 	c->control = fcntl(f->control, F_DUPFD_CLOEXEC, 3);
+	if (c->control >= 0)
+		return c;
+	free(c);
+	return NULL;
+}
+
+static void child_free(struct child *c)
+{
+	if (!c)
+		return;
+	(void)close(c->control);
+	if (c->go >= 0)
+		(void)close(c->go);
+	if (c->mounts >= 0)
+		spare_networks_bury(c->mounts);
+	if (c->network >= 0)
+		spare_networks_bury(c->network);
+	free(c);
+}
+
+static void keep(struct resident *r, struct child *c)
+{
 	c->next = r->children;
 	r->children = c;
 }
@@ -201,7 +233,7 @@ static int enter_group(int group, pid_t pid, struct error *err)
 static int start(struct resident *r, const struct resident_ask *q, const struct birth_fds *f,
 		 struct resident_answer *a, int *pidfd)
 {
-	struct child *c = calloc(1, sizeof(*c));
+	struct child *c = child_new(f);
 	struct ids ids = ids_here(r, &q->ids);
 	struct error err = {0};
 	bool born_inside = false;
@@ -209,22 +241,19 @@ static int start(struct resident *r, const struct resident_ask *q, const struct 
 	int go[2], rc;
 
 	if (!c || pipe2(go, O_CLOEXEC) < 0) {
-		free(c);
-		return failed(a, c ? errno : ENOMEM, "make a job's first process");
+		rc = failed(a, errno, "make a job's first process");
+		child_free(c);
+		return rc;
 	}
-	c->mounts = -1;
+	c->go = go[1];
 	c->pid = make(r, q, f, go[0], pidfd, &born_inside, &c->network);
 	(void)close(go[0]);
 	if (c->pid < 0) {
 		rc = failed(a, errno, "make the namespaces");
-		if (c->network >= 0)
-			(void)close(c->network);
-		(void)close(go[1]);
-		free(c);
+		child_free(c);
 		return rc;
 	}
-	c->go = go[1];
-	keep(r, c, f);
+	keep(r, c);
 	rc = q->fault.step == STEP_IDMAP && q->fault.kind == FAULT_FAIL
 		     ? error_set(&err, EIO, "write the user id map")
 		     : ids_write(&ids, c->pid, &err);
@@ -306,13 +335,7 @@ static void bury(struct resident *r, pid_t pid, int status, const struct rusage 
 	*at = c->next;
 	/* Nobody waits for it where control groups measure. */
 	(void)send(c->control, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT);
-	(void)close(c->control);
-	(void)close(c->go);
-	if (c->mounts >= 0)
-		spare_networks_bury(c->mounts);
-	if (c->network >= 0)
-		spare_networks_bury(c->network);
-	free(c);
+	child_free(c);
 }
 
 static void reap(struct resident *r)
@@ -333,16 +356,26 @@ static void tidy(struct resident *r)
 	spare_networks_refill();
 }
 
-/* One wish, -EPROTO: none that is understood; 0: the caller is gone. */
+/* One wish, -EPROTO: none that is understood; -EMFILE: its descriptors are lost; 0: the caller is
+ * gone. */
 static int hear(const struct resident *r, int64_t until, struct resident_ask *q, int *fds,
 		size_t *count)
 {
 	const size_t least = offsetof(struct resident_ask, path) + 1;
 	ssize_t n = packet_receive(r->socket, until, q, sizeof(*q), fds, count);
 
-	if (n == 0)
-		return 0;
+	if (n == 0 || n == -EMFILE)
+		return (int)n;
 	return n >= (ssize_t)least && !q->path[(size_t)n - least] ? 1 : -EPROTO;
+}
+
+/* The caller waits. */
+static void refuse(const struct resident *r, const struct resident_ask *q)
+{
+	struct resident_answer a = {.id = q->id};
+
+	(void)failed(&a, EMFILE, "hear from the caller");
+	answer(r, &a, -1);
 }
 
 /* False when the caller is gone. */
@@ -359,6 +392,8 @@ static bool serve(struct resident *r)
 		detach(r, &q, fds[0]);
 	else if (rc > 0 && q.word == ASK_TIDY)
 		tidy(r);
+	else if (rc == -EMFILE)
+		refuse(r, &q);
 	while (count)
 		(void)close(fds[--count]);
 	return rc != 0;

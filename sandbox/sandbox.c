@@ -117,7 +117,9 @@ void sandbox_free(struct sandbox *s)
 		(void)close(s->epoll);
 	if (s->timer >= 0)
 		(void)close(s->timer);
-	if (s->launcher && s->cg && !s->named)
+	/* The groups of one that failed to start may not be empty: its first process ends where its
+	 * order would have come. */
+	if (s->launcher && s->cg && (!s->named || !s->over))
 		launcher_bury(s->launcher, s->cg);
 	else
 		cgroup_free(s->cg);

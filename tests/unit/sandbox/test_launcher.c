@@ -611,6 +611,193 @@ static void a_user_with_too_many_descriptors_on_their_way_gets_no_program(void *
 	assert_in_fork(gets_no_program_that_could_not_be_watched);
 }
 
+/* --- few descriptors ----------------------------------------------------------------------------
+ */
+
+/* This process may have no more than these, and `spare` of them are free. */
+#define FEW 200
+static int taken[FEW];
+static unsigned taken_count;
+
+static bool leave_descriptors(unsigned spare)
+{
+	const struct rlimit few = {FEW, 20000};
+
+	taken_count = 0;
+	if (setrlimit(RLIMIT_NOFILE, &few) < 0)
+		return false;
+	while (taken_count < FEW && (taken[taken_count] = fcntl(0, F_DUPFD_CLOEXEC, 3)) >= 0)
+		taken_count++;
+	for (; spare > 0 && taken_count > 0; spare--)
+		(void)close(taken[--taken_count]);
+	return taken_count < FEW;
+}
+
+static void take_descriptors_back(void)
+{
+	while (taken_count > 0)
+		(void)close(taken[--taken_count]);
+}
+
+static size_t live_children(pid_t parent)
+{
+	pid_t children[PROCESSES];
+	size_t live = 0;
+
+	for (size_t count = children_of(parent, children); count > 0; count--)
+		live += !is_gone(children[count - 1]);
+	return live;
+}
+
+static char few_tree[] = "/dev/shm/cupel-few-XXXXXX";
+
+static bool has_run(void)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "%s/ran", few_tree);
+	return unlink(path) == 0;
+}
+
+/* NULL; or what is wrong with how a job started, or didn't. */
+static const char *start_with(unsigned spare, unsigned ready, bool *started)
+{
+	static const char *const argv[] = {"sh", "-c", "echo > ran; exec sleep 1000", NULL};
+	struct sandbox_spec spec = {.argv = argv, .worktree = few_tree, .launcher = job_launcher};
+	struct sandbox *s = NULL;
+	static struct error err;
+	int64_t began = clock_boot_ms();
+	int rc;
+
+	if (!leave_descriptors(spare))
+		return "there are too many descriptors";
+	err.code = 0;
+	rc = sandbox_start(&spec, &s, &err);
+	take_descriptors_back();
+	sandbox_free(s);
+	*started = rc == 0;
+	if (clock_boot_ms() - began > DEADLINE_S * 1000)
+		return "it took that long";
+	if (rc == 0) {
+		(void)has_run();
+		return NULL;
+	}
+	if (rc != -EMFILE || !strstr(err.text, "Too many open files") ||
+	    !strstr(err.text, "ulimit -n"))
+		return err.text;
+	job_run((struct sandbox_spec){0}, "true", &job);
+	if (job.outcome.verdict != SANDBOX_PASSED)
+		return job.outcome.reason;
+	if (clock_boot_ms() - began > DEADLINE_S * 1000)
+		return "the next one took that long";
+	while (live_children(job_launcher ? sandbox_launcher_pid(job_launcher) : getpid()) > ready)
+		if (clock_boot_ms() - began > DEADLINE_S * 1000)
+			return "its first process lives on";
+		else
+			(void)poll(NULL, 0, 1);
+	return has_run() ? "it ran" : NULL;
+}
+
+/* From none on, until there are enough. */
+static int starts_or_is_refused(unsigned ready)
+{
+	unsigned passed = 0, refused = 0;
+
+	job_run((struct sandbox_spec){0}, "true", &job); /* what a process keeps is there then */
+	for (unsigned spare = 0; spare < 30; spare++) {
+		bool started = false;
+		const char *problem = start_with(spare, ready, &started);
+
+		if (problem) {
+			(void)fprintf(stderr, "%u descriptors, %u ready: %s\n", spare, ready,
+				      problem);
+			return 1;
+		}
+		passed += started;
+		refused += !started;
+	}
+	return passed > 2 && refused > 5 ? 0 : 2;
+}
+
+static int starts_or_is_refused_in_any_way(void)
+{
+	int rc = starts_or_is_refused(0);
+
+	for (unsigned ready = 0; rc == 0 && ready <= 2; ready += 2) {
+		job_launcher = job_launcher_new(ready);
+		rc = starts_or_is_refused(ready);
+		sandbox_launcher_free(job_launcher);
+		job_launcher = NULL;
+	}
+	return rc;
+}
+
+static int starts_or_is_refused_as_a_user(void)
+{
+	job_become_user();
+	return starts_or_is_refused_in_any_way();
+}
+
+static void a_caller_without_descriptors_is_refused_and_nothing_runs(void **state)
+{
+	(void)state;
+	assert_non_null(mkdtemp(few_tree));
+	assert_int_equal(chown(few_tree, TEST_UID, TEST_UID), 0);
+	assert_in_fork(starts_or_is_refused_in_any_way);
+	assert_in_fork(starts_or_is_refused_as_a_user);
+	(void)has_run();
+	assert_int_equal(rmdir(few_tree), 0);
+}
+
+/* Its launcher has few of them, and keeps some for each job. */
+static int is_refused_when_the_launcher_has_used_up(rlim_t its)
+{
+	static const char *const argv[] = {"sleep", "1000", NULL};
+	const struct rlimit few = {its, 20000}, many = {1000, 20000};
+	struct sandbox *s[PROCESSES] = {NULL};
+	struct sandbox_spec spec = {.argv = argv};
+	struct error err = {0};
+	int64_t began;
+	size_t i = 0;
+	int rc = 0;
+
+	if (setrlimit(RLIMIT_NOFILE, &few) < 0 || !(job_launcher = job_launcher_new(0)) ||
+	    setrlimit(RLIMIT_NOFILE, &many) < 0)
+		return 1;
+	spec.launcher = job_launcher;
+	if (sandbox_can() & SANDBOX_CAN_MEMORY) /* more groups: what it is sent doesn't fit */
+		spec.limits = (struct sandbox_limits){.memory = 64 << 20, .tasks = 20};
+	began = clock_boot_ms();
+	while (i < PROCESSES && (rc = sandbox_start(&spec, &s[i], &err)) == 0)
+		i++;
+	if (rc != -EMFILE || !strstr(err.text, "ulimit -n") ||
+	    clock_boot_ms() - began > DEADLINE_S * 1000) {
+		(void)fprintf(stderr, "job %zu: %d: %s\n", i, rc, err.text);
+		return 2;
+	}
+	while (i > 0)
+		sandbox_free(s[--i]);
+	job_run((struct sandbox_spec){0}, "true", &job);
+	sandbox_launcher_free(job_launcher);
+	return job.outcome.verdict == SANDBOX_PASSED ? 0 : 3;
+}
+
+/* Whatever it is that it has no room for. */
+static int is_refused_when_the_launcher_has_none(void)
+{
+	int rc = 0;
+
+	for (rlim_t its = 26; its < 50 && rc == 0; its++)
+		rc = is_refused_when_the_launcher_has_used_up(its);
+	return rc;
+}
+
+static void a_launcher_without_descriptors_says_so(void **state)
+{
+	(void)state;
+	assert_in_fork(is_refused_when_the_launcher_has_none);
+}
+
 static int passes_without_stdio(void)
 {
 	for (int i = 0; i < 3; i++)
@@ -802,7 +989,7 @@ struct halted {
 static struct halted halt_at(enum step step, enum birth birth)
 {
 	struct halted h = {.caller = fork()};
-	pid_t children[PROCESSES];
+	pid_t children[PROCESSES] = {0};
 	int status;
 
 	if (h.caller == 0) {
@@ -929,6 +1116,8 @@ int main(void)
 		cmocka_unit_test(an_interrupt_is_for_the_caller),
 		cmocka_unit_test(what_waits_leaves_descriptors_to_its_caller),
 		cmocka_unit_test(a_user_with_too_many_descriptors_on_their_way_gets_no_program),
+		cmocka_unit_test(a_caller_without_descriptors_is_refused_and_nothing_runs),
+		cmocka_unit_test(a_launcher_without_descriptors_says_so),
 		cmocka_unit_test(a_caller_without_standard_descriptors_has_one),
 		cmocka_unit_test(a_job_is_in_its_group_also_where_it_could_not_be_born_there),
 		cmocka_unit_test(a_caller_in_a_group_that_was_killed_has_jobs),
