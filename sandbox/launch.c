@@ -21,6 +21,10 @@
 /* A child that says nothing for so long will not: the box is frozen, or worse. */
 #define START_TIMEOUT_MS 30000
 
+/* Who isn't dead so long after he was killed waits for a disk, or stands in a frozen control group.
+ */
+#define END_TIMEOUT_MS 5000
+
 /* A pipe of that many bytes lets a job that prints a lot go on while the caller is busy. */
 #define PIPE_SIZE (1 << 18)
 
@@ -179,19 +183,39 @@ static pid_t make_child(struct plan *plan, struct cgroup *cg, struct launched *l
 	return pid;
 }
 
-void launched_kill(struct launched *l)
+static bool dies(int pidfd)
 {
-	struct pollfd wait = {.fd = l->pidfd, .events = POLLIN};
+	int64_t until = clock_boot_ms() + END_TIMEOUT_MS;
+	struct pollfd wait = {.fd = pidfd, .events = POLLIN};
+	int rc;
 
-	if (l->pidfd >= 0) {
-		(void)sys_pidfd_send_signal(l->pidfd, SIGKILL);
-		while (poll(&wait, 1, -1) < 0 && errno == EINTR)
-			;
-	}
-	if (l->pid > 0) /* the launcher reaps its own */
+	(void)sys_pidfd_send_signal(pidfd, SIGKILL);
+	do {
+		int64_t left = until - clock_boot_ms();
+
+		rc = poll(&wait, 1, left > 0 ? (int)left : 0);
+	} while (rc < 0 && errno == EINTR);
+	return rc > 0;
+}
+
+static int say_left(const char *groups, int rc, struct error *err)
+{
+	return error_say(err, rc < 0 ? -rc : ETIMEDOUT,
+			 "%s%sthe job's first process doesn't die: it waits for a disk, or stands "
+			 "in a frozen control group; once it does, sandbox_remove() removes its "
+			 "groups, %s",
+			 rc < 0 && err ? err->text : "", rc < 0 ? "; and " : "", groups);
+}
+
+int launched_kill(struct launched *l, const char *groups, int rc, struct error *err)
+{
+	if (l->pidfd >= 0 && !dies(l->pidfd))
+		rc = say_left(groups, rc, err);
+	else if (l->pid > 0) /* the launcher reaps its own */
 		while (waitpid(l->pid, &l->status, __WALL) < 0 && errno == EINTR)
 			;
 	launched_done(l);
+	return rc;
 }
 
 /* One message of the child within the time left; 0 when there is none. */
@@ -345,7 +369,7 @@ int launch(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *
 	if (rc == 0)
 		rc = handshake(&l, failure, err);
 	if (rc < 0 || failure->word == WORD_FAILED)
-		launched_kill(&l);
+		rc = launched_kill(&l, cgroup_name(cg), rc, err);
 	give_way(&l, LAUNCH_RESERVE);
 	*out = l;
 	return rc;

@@ -35,8 +35,10 @@ struct launched {
 int launch(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *cg,
 	   struct launched *out, struct message *failure, struct error *err);
 
-/* Kills and reaps the job, and closes everything but what its status was. */
-void launched_kill(struct launched *l);
+/* Kills and reaps the job, and closes everything but what its status was. `rc`, which `err` tells,
+ * is why. Returns it; where the job doesn't die after some seconds, `err` tells that, too, with the
+ * name of its groups, and 0 becomes -ETIMEDOUT. */
+int launched_kill(struct launched *l, const char *groups, int rc, struct error *err);
 
 /* Closes what is open. The job must be over. */
 void launched_done(struct launched *l);

@@ -183,10 +183,8 @@ static int start(struct sandbox *s, const struct sandbox_spec *spec, struct plan
 	if (rc < 0)
 		return rc;
 	rc = watch_start(s, err);
-	if (rc < 0) {
-		launched_kill(&s->job);
-		return rc;
-	}
+	if (rc < 0)
+		return launched_kill(&s->job, cgroup_name(s->cg), rc, err);
 	if (s->ending.failure.word == WORD_FAILED) {
 		s->dead = true;
 		s->died = clock_boot_ms();

@@ -11,6 +11,7 @@
 #include "sandbox/cgroup_file.h"
 #include "sandbox/cgroup_place.h"
 #include "sandbox/init.h"
+#include "sandbox/launch.h"
 #include "sandbox/packet.h"
 #include "tests/unit/sandbox/jobs.h"
 
@@ -917,6 +918,55 @@ static void a_caller_in_a_group_that_was_killed_has_jobs(void **state)
 	assert_true(remove_groups(killed_group));
 }
 
+/* A v1 freezer, the one place where a signal waits; -1. */
+static int make_freezer(const char *name, int *above)
+{
+	const struct places *places = places_get();
+
+	for (size_t i = 0; i < places->count; i++) {
+		const struct place *place = &places->place[i];
+
+		*above = place->dir;
+		if (!place->v2 && (place->controllers & CONTROLLER_FREEZER) &&
+		    mkdirat(place->dir, name, 0755) == 0)
+			return openat(place->dir, name, O_RDONLY | O_CLOEXEC);
+	}
+	return -1;
+}
+
+static void a_job_that_does_not_die_is_told(void **state)
+{
+	struct launched l = LAUNCHED_NONE;
+	struct error err = {.code = EIO, .text = "this failed"};
+	char name[80], frozen[16] = "";
+	int above = -1, freezer;
+
+	(void)state;
+	(void)snprintf(name, sizeof(name), "%s-frozen", job_groups);
+	freezer = make_freezer(name, &above);
+	if (freezer < 0) {
+		print_message("SKIP %s: no control group that freezes signals, too\n", __func__);
+		skip();
+	}
+	l.pid = fork();
+	if (l.pid == 0)
+		for (;;)
+			(void)pause();
+	l.pidfd = (int)syscall(SYS_pidfd_open, l.pid, 0);
+	assert_int_equal(cgroup_write_number(freezer, "cgroup.procs", (uint64_t)l.pid), 0);
+	assert_int_equal(cgroup_write_text(freezer, "freezer.state", "FROZEN"), 0);
+	wait_until(cgroup_read_text(freezer, "freezer.state", frozen, sizeof(frozen)) > 0 &&
+			   strcmp(frozen, "FROZEN\n") == 0,
+		   "it doesn't freeze");
+	assert_int_equal(launched_kill(&l, "its-name", -EIO, &err), -EIO);
+	assert_non_null(strstr(err.text, "this failed; and the job's first process doesn't die"));
+	assert_non_null(strstr(err.text, "its-name"));
+	assert_int_equal(cgroup_write_text(freezer, "freezer.state", "THAWED"), 0);
+	assert_int_equal(waitpid(l.pid, NULL, 0), l.pid);
+	(void)close(freezer);
+	wait_until(unlinkat(above, name, AT_REMOVEDIR) == 0, "the group is in use");
+}
+
 static void the_limits_of_the_last_job_are_not_the_next_ones(void **state)
 {
 	static const char big[] = "head -c 100M /dev/zero | tail -c 90M | wc -c";
@@ -1121,6 +1171,7 @@ int main(void)
 		cmocka_unit_test(a_caller_without_standard_descriptors_has_one),
 		cmocka_unit_test(a_job_is_in_its_group_also_where_it_could_not_be_born_there),
 		cmocka_unit_test(a_caller_in_a_group_that_was_killed_has_jobs),
+		cmocka_unit_test(a_job_that_does_not_die_is_told),
 		cmocka_unit_test(the_limits_of_the_last_job_are_not_the_next_ones),
 		cmocka_unit_test(a_launcher_that_dies_takes_its_jobs_along),
 		cmocka_unit_test(a_caller_killed_at_any_step_takes_all_along),
