@@ -7,6 +7,7 @@
 #include "sandbox/plan.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/step.h"
+#include "sandbox/turn.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -44,8 +45,11 @@ static void check_ids(struct checker *c)
 	struct sandbox_spec spec = {0};
 	struct ids ids;
 	struct error err = {0};
-	int rc = ids_choose(&spec, &ids, &err);
+	int rc;
 
+	turn_take();
+	rc = ids_choose(&spec, &ids, &err);
+	turn_end();
 	tell(c, rc == 0, true, "host ids for the job's user", err.text);
 	if (rc == 0 && !ids.privileged)
 		tell(c, ids.helpers, false, "a range of ids of its own, by newuidmap",
@@ -99,8 +103,11 @@ static void check_io_weight(struct checker *c, const struct source *here)
 	const struct plan plan = {.spec = &spec, .worktree = *here, .system = SOURCE_NONE};
 	struct cgroup *cg = NULL;
 	struct error err = {0};
-	int rc = cgroup_new(&plan, &cg, &err);
+	int rc;
 
+	turn_take();
+	rc = cgroup_new(&plan, &cg, &err);
+	turn_end();
 	tell(c, rc == 0, false, "io weight, for a worktree here", err.text);
 	cgroup_free(cg);
 }
@@ -125,9 +132,12 @@ static void check_filter(struct checker *c)
 {
 	const struct filter *filter;
 	struct error err = {0};
+	int rc;
 
-	tell(c, filter_get(SANDBOX_CI, FILTER_SETID, &filter, &err) == 0, true,
-	     "the system call filter", err.text);
+	turn_take();
+	rc = filter_get(SANDBOX_CI, FILTER_SETID, &filter, &err);
+	turn_end();
+	tell(c, rc == 0, true, "the system call filter", err.text);
 }
 
 int sandbox_check(void (*line)(void *context, bool ok, const char *what, const char *remedy),

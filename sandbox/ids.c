@@ -116,8 +116,10 @@ static int choose_as_root(const struct sandbox_spec *spec, struct ids *ids, stru
 static bool subordinate(const char *file, uid_t uid, struct id_range *out)
 {
 	owned_buffer text = {0};
-	const struct passwd *user = getpwuid(uid);
+	struct passwd entry, *user = NULL;
+	char room[4096];
 
+	(void)getpwuid_r(uid, &entry, room, sizeof(room), &user); /* NULL: he has no name */
 	return fd_read_file(AT_FDCWD, file, SUBID_FILE_MAX, &text) == 0 && text.data &&
 	       ids_find_subordinate(text.data, user ? user->pw_name : NULL, uid, SANDBOX_UID + 1,
 				    out);

@@ -286,15 +286,14 @@ static int handshake(struct launched *l, struct message *failure, struct error *
 }
 
 /* What only the parent can do for the child, then the word to go. */
-static int prepare(struct plan *plan, struct cgroup *cg, struct launched *l, bool born_inside,
-		   struct error *err)
+static int prepare(struct plan *plan, struct cgroup *cg, struct launched *l, struct error *err)
 {
 	int rc = init_fault.step == STEP_IDMAP ? error_set(err, EIO, "write the user id map")
 					       : ids_write(&plan->ids, l->pid, err);
 
 	if (rc == 0)
 		rc = priority_expose(l->pid, err);
-	if (rc == 0 && !born_inside)
+	if (rc == 0 && !l->born_inside)
 		rc = cgroup_enter(cg, l->pid, err);
 	if (rc < 0 && birth_has_ended(l->pidfd))
 		return 0; /* as below */
@@ -317,33 +316,29 @@ static int clone_failed(struct error *err)
 }
 
 /* From this process. */
-static int launch_here(struct plan *plan, struct cgroup *cg, struct launched *l, struct error *err)
+static int bear(struct plan *plan, struct cgroup *cg, struct launched *l, struct error *err)
 {
-	bool born_inside = false;
 	int rc = cgroup_doors(cg, plan->door, &plan->door_count, err);
 
 	if (rc < 0)
 		return rc;
-	l->pid = make_child(plan, cg, l, &born_inside);
+	l->pid = make_child(plan, cg, l, &l->born_inside);
 	if (l->pid == 0)
 		init_main(plan);
-	if (l->pid < 0) {
-		l->pid = 0;
-		return clone_failed(err);
-	}
-	close_childs(plan);
-	return prepare(plan, cg, l, born_inside, err);
+	if (l->pid > 0)
+		return 0;
+	l->pid = 0;
+	return clone_failed(err);
 }
 
 /* From the launcher. Who can't be killed from here gets no order: without one he ends when his
  * control socket hangs up. */
-static int launch_there(const struct plan *plan, struct sandbox_launcher *launcher,
-			struct launched *l, struct error *err)
+static int await_birth(const struct plan *plan, struct launched *l, struct error *err)
 {
 	int rc;
 
 	give_way(l, 1);
-	rc = launcher_await(launcher, l, err);
+	rc = launcher_await(l->launcher, l, err);
 	if (rc < 0)
 		return rc;
 	rc = order_send(l->control, plan);
@@ -352,25 +347,35 @@ static int launch_there(const struct plan *plan, struct sandbox_launcher *launch
 	return 0;
 }
 
-int launch(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *cg,
-	   struct launched *out, struct message *failure, struct error *err)
+int launch_begin(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *cg,
+		 struct launched *l, struct error *err)
 {
-	struct launched l = *out;
 	int rc;
 
-	l.launcher = launcher;
-	rc = make_ends(plan, &l, err);
+	l->launcher = launcher;
+	rc = make_ends(plan, l, err);
+	if (rc == 0 && !launcher) {
+		rc = bear(plan, cg, l, err);
+		close_childs(plan);
+	}
+	if (rc == 0)
+		return 0;
+	close_childs(plan);
+	launched_done(l);
+	return rc;
+}
+
+int launch_end(struct plan *plan, struct cgroup *cg, struct launched *l, struct message *failure,
+	       struct error *err)
+{
+	int rc = l->launcher ? await_birth(plan, l, err) : prepare(plan, cg, l, err);
 
 	*failure = (struct message){0};
-	if (rc == 0)
-		rc = launcher ? launch_there(plan, launcher, &l, err)
-			      : launch_here(plan, cg, &l, err);
 	close_childs(plan);
 	if (rc == 0)
-		rc = handshake(&l, failure, err);
+		rc = handshake(l, failure, err);
 	if (rc < 0 || failure->word == WORD_FAILED)
-		rc = launched_kill(&l, cgroup_name(cg), rc, err);
-	give_way(&l, LAUNCH_RESERVE);
-	*out = l;
+		rc = launched_kill(l, cgroup_name(cg), rc, err);
+	give_way(l, LAUNCH_RESERVE);
 	return rc;
 }

@@ -16,6 +16,7 @@ struct launched {
 	int listener;   /* of the filter; -1: none */
 	uint32_t birth; /* of the launcher's: which */
 	struct sandbox_launcher *launcher; /* borrowed; who reaps it, or NULL, */
+	bool born_inside;                  /* its v2 group */
 	bool reaped;                       /* and has told so while it was set up */
 	int status;                        /* as wait(2) tells it, where it died before that */
 	bool may_have_run;                 /* the program: it was about to be executed */
@@ -29,11 +30,15 @@ struct launched {
 			   .listener = -1,                                                         \
 			   .reserve = {-1, -1, -1, -1}})
 
-/* The program runs when this returns 0 and `failure` has no word; with WORD_FAILED there it never
- * did, and nothing is left of it. Groups stay the caller's. `out->control` is there already when
- * the launcher was asked for the process (launcher_birth()). */
-int launch(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *cg,
-	   struct launched *out, struct message *failure, struct error *err);
+/* Makes the job's first process, or, where the launcher was asked for it (launcher_birth()) and
+ * `l->control` is there already, all else that it needs. On failure nothing of it is left. */
+int launch_begin(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *cg,
+		 struct launched *l, struct error *err);
+
+/* Waits for it. The program runs when this returns 0 and `failure` has no word; with WORD_FAILED
+ * there it never did, and nothing is left of it. Groups stay the caller's. */
+int launch_end(struct plan *plan, struct cgroup *cg, struct launched *l, struct message *failure,
+	       struct error *err);
 
 /* Kills and reaps the job, and closes everything but what its status was. `rc`, which `err` tells,
  * is why. Returns it; where the job doesn't die after some seconds, `err` tells that, too, with the

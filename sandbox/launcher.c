@@ -7,6 +7,7 @@
 #include "sandbox/packet.h"
 #include "sandbox/surroundings.h"
 #include "sandbox/sys.h"
+#include "sandbox/turn.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -122,11 +123,24 @@ static int set_up(struct sandbox_launcher *l, unsigned networks, struct error *e
 	return rc < 0 ? rc : talk_await(l, q.id, &a, &fd, err);
 }
 
+static int look_around(struct sandbox_launcher *l, struct error *err)
+{
+	const struct sandbox_spec usual = {0};
+	int rc;
+
+	turn_take();
+	(void)cgroup_can(); /* who shall step aside in his control group must be alone in it */
+	rc = surroundings_check(err);
+	if (rc == 0)
+		rc = ids_choose(&usual, &l->ids, err);
+	turn_end();
+	return rc;
+}
+
 int sandbox_launcher_new(const struct sandbox_launcher_options *options,
 			 struct sandbox_launcher **out, struct error *err)
 {
 	owned(sandbox_launcher) *l = calloc(1, sizeof(*l));
-	const struct sandbox_spec usual = {0};
 	char found[PATH_MAX];
 	const char *program = options ? options->program : NULL;
 	int rc;
@@ -139,15 +153,11 @@ int sandbox_launcher_new(const struct sandbox_launcher_options *options,
 				 RESIDENT_NETWORKS_MAX, READY_MAX);
 	l->owner = getpid();
 	l->user = geteuid();
-	(void)cgroup_can(); /* a user is still alone in his group */
 	if (options)
 		l->ready_wanted = options->ready;
-	(void)cgroup_can(); /* who shall step aside in his control group must be alone in it */
-	rc = surroundings_check(err);
+	rc = look_around(l, err);
 	if (rc == 0 && !program)
 		rc = find_program(found, sizeof(found), err);
-	if (rc == 0)
-		rc = ids_choose(&usual, &l->ids, err);
 	if (rc == 0)
 		rc = spawn(l, program ? program : found, err);
 	if (rc == 0)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -63,7 +64,8 @@ static int is_spared(void)
 
 int priority_expose(pid_t pid, struct error *err)
 {
-	static enum { UNKNOWN, SPARED, USUAL } own; /* as it was at the first job */
+	enum { UNKNOWN, SPARED, USUAL };
+	static atomic_int own; /* as it was at the first job */
 	char path[64];
 	owned_fd fd = -1;
 

@@ -10,6 +10,7 @@
 #include "sandbox/spec.h"
 #include "sandbox/step.h"
 #include "sandbox/template.h"
+#include "sandbox/turn.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -102,6 +103,13 @@ static void wait_for_end(struct sandbox *s)
 	}
 }
 
+static void tend(struct sandbox_launcher *l)
+{
+	turn_take();
+	launcher_tend(l);
+	turn_end();
+}
+
 void sandbox_free(struct sandbox *s)
 {
 	if (!s)
@@ -126,7 +134,7 @@ void sandbox_free(struct sandbox *s)
 	if (s->launcher && !s->over)
 		launcher_tidy(s->launcher);
 	if (s->launcher) /* now it takes no time from the job */
-		launcher_tend(s->launcher);
+		tend(s->launcher);
 	free(s->command);
 	free(s->reason);
 	free(s);
@@ -141,7 +149,7 @@ static int make_groups(struct sandbox *s, struct plan *plan, struct error *err)
 	return s->launcher ? rc : cgroup_new(plan, &s->cg, err);
 }
 
-static int launch_in_groups(struct sandbox *s, struct plan *plan, struct error *err)
+static int begin(struct sandbox *s, struct plan *plan, struct error *err)
 {
 	const struct sandbox_limits *limits = &plan->spec->limits;
 	int rc = make_groups(s, plan, err);
@@ -151,7 +159,17 @@ static int launch_in_groups(struct sandbox *s, struct plan *plan, struct error *
 	if (limits->tasks && !(cgroup_holds(s->cg) & SANDBOX_CAN_TASKS))
 		plan->tasks = limits->tasks; /* of its own user namespace, all together */
 	s->started = s->last_output = clock_boot_ms();
-	return launch(plan, s->launcher, s->cg, &s->job, &s->ending.failure, err);
+	return launch_begin(plan, s->launcher, s->cg, &s->job, err);
+}
+
+static int launch_in_groups(struct sandbox *s, struct plan *plan, struct error *err)
+{
+	int rc;
+
+	turn_take();
+	rc = begin(s, plan, err);
+	turn_end();
+	return rc < 0 ? rc : launch_end(plan, s->cg, &s->job, &s->ending.failure, err);
 }
 
 /* By the kernel, without a cause: birth_stay_outside(). Nothing has run twice then. */
@@ -199,10 +217,12 @@ void sandbox_prepare(void)
 					  .profile = SANDBOX_CI};
 	struct plan plan;
 
+	turn_take();
 	if (plan_make(&spec, &plan, NULL) ==
 	    0) /* what fails here fails again, and is told, later */
 		plan_done(&plan);
 	(void)cgroup_can();
+	turn_end();
 }
 
 /* A user's launcher has left the host's network behind, and sees the host's mounts as they were
@@ -241,7 +261,9 @@ static int try_start(const struct sandbox_spec *spec, struct sandbox **out, stru
 	s->cut_output = spec->cut_output;
 	s->named = spec->name != NULL;
 	s->command = strdup(spec->argv[0]);
+	turn_take();
 	rc = plan_make(spec, &plan, err);
+	turn_end();
 	if (rc < 0)
 		return rc;
 	s->launcher = launcher_for(&plan);
@@ -250,7 +272,7 @@ static int try_start(const struct sandbox_spec *spec, struct sandbox **out, stru
 	if (s->launcher && rc < 0)
 		launcher_forget(s->launcher, &s->job);
 	if (s->launcher && launcher_is_spent(s->launcher))
-		launcher_tend(s->launcher);
+		tend(s->launcher);
 	if (rc < 0)
 		return rc;
 	*out = give(s);
@@ -296,10 +318,16 @@ int sandbox_remove(const char *cgroup_parent, const char *name, struct error *er
 					  .cgroup_parent = cgroup_parent};
 	int rc = spec_check(&spec, err);
 
+	(void)sandbox_can(); /* knows the places from then on */
 	return rc < 0 ? rc : cgroup_remove(cgroup_parent, name, err);
 }
 
 unsigned sandbox_can(void)
 {
-	return cgroup_can() | SANDBOX_CAN_TASKS;
+	unsigned can;
+
+	turn_take();
+	can = cgroup_can();
+	turn_end();
+	return can | SANDBOX_CAN_TASKS;
 }

@@ -10,7 +10,8 @@
  *   struct sandbox_outcome outcome;
  *   if (sandbox_run(&spec, &outcome, &err) < 0) ...
  *
- * One thread may use a sandbox; different sandboxes are independent. */
+ * One thread may use a sandbox; different sandboxes are independent. A job that was started without
+ * a launcher ends, as with its caller, with the thread that started it. */
 #pragma once
 
 #include "base/error_value.h"

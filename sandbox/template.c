@@ -1,8 +1,10 @@
 #include "sandbox/template.h"
 
+#include "sandbox/aside.h"
 #include "sandbox/root.h"
 #include "sandbox/sys.h"
 
+#include <sched.h>
 #include <sys/stat.h>
 
 /* What differs from job to job must be mounted over the template, not written into it. */
@@ -29,18 +31,33 @@ static int build_detached(struct plan *plan)
 	return rc;
 }
 
+struct building {
+	struct plan plan;
+	int rc;
+};
+
+/* Runs beside the caller's threads, whose mask of modes stays as it is. */
+static int build(void *argument)
+{
+	struct building *b = argument;
+
+	(void)umask(0); /* the modes of what is made are meant */
+	b->rc = build_detached(&b->plan);
+	return 0;
+}
+
 /* The process's own; -1 where it can't be made. */
 static int make(const struct plan *plan)
 {
-	struct plan own = {.spec = plan->spec, .ids = plan->ids, .root = -1, .system = SOURCE_NONE};
-	mode_t mask = umask(0);
-	int rc = build_detached(&own);
+	struct building b = {
+		.plan = {.spec = plan->spec, .ids = plan->ids, .root = -1, .system = SOURCE_NONE},
+		.rc = -EIO};
+	int rc = aside(CLONE_FILES, build, &b);
 
-	(void)umask(mask);
-	if (rc == 0)
-		return own.root;
-	if (own.root >= 0)
-		(void)close(own.root);
+	if (rc == 0 && b.rc == 0)
+		return b.plan.root;
+	if (b.plan.root >= 0)
+		(void)close(b.plan.root);
 	return -1;
 }
 
