@@ -82,9 +82,16 @@ unsigned cgroup_holds(const struct cgroup *cg)
 	return cg->holds;
 }
 
-int cgroup_oom_fd(const struct cgroup *cg)
+int cgroup_oom_fd(const struct cgroup *cg, uint32_t *events)
 {
+	*events = cg->oom < 0 ? 0 : cg->oom_of->oom_events;
 	return cg->oom;
+}
+
+void cgroup_oom_heard(struct cgroup *cg)
+{
+	if (cg->oom >= 0)
+		cg->oom_of->oom_heard(cg->oom);
 }
 
 static const char *parent_of(const char *wanted)

@@ -73,9 +73,12 @@ void cgroup_drain(struct cgroup *cg);
 /* Processes inside right now? Proof that nothing survived. */
 bool cgroup_populated(const struct cgroup *cg);
 
-/* A descriptor to wait on for a kill by the memory limit, borrowed; -1: none. v1's wants EPOLLIN
- * and to be read (8 bytes), v2's EPOLLPRI. */
-int cgroup_oom_fd(const struct cgroup *cg);
+/* A descriptor to wait on for a kill by the memory limit, borrowed, and in `events` for what
+ * (EPOLL*); -1: none. It tells of less than a kill, too. */
+int cgroup_oom_fd(const struct cgroup *cg, uint32_t *events);
+
+/* To be called when it has told: it rests until the next time. */
+void cgroup_oom_heard(struct cgroup *cg);
 
 struct cgroup_counts {
 	uint64_t oom_kills;     /* processes killed by the memory limit */

@@ -38,7 +38,9 @@ struct group_ops {
 	int (*freeze)(int dir, bool frozen);
 	void (*kill)(int dir);
 	bool (*populated)(const struct group *g);
-	int (*oom_fd)(int dir); /* new descriptor or -errno */
+	int (*oom_fd)(int dir); /* new descriptor, at rest, or -errno */
+	uint32_t oom_events;    /* EPOLL* */
+	void (*oom_heard)(int fd);
 	void (*counts)(const struct group *g, struct cgroup_counts *out);
 	void (*usage)(const struct group *g, struct sandbox_usage *out);
 	int (*cpu_us)(const struct group *g, uint64_t *out); /* -errno: not measured here */
@@ -52,7 +54,8 @@ struct cgroup {
 	unsigned wanted;                /* controllers that its groups were made for */
 	struct group group[PLACES_MAX]; /* the v2 one first, when there is one */
 	size_t count;
-	int oom;
+	int oom; /* of a group of `oom_of`; owned, -1: memory isn't watched */
+	const struct group_ops *oom_of;
 	unsigned holds;
 	struct disks disks; /* none: started without a limit of io */
 	bool limited;       /* limits may be set that the next ones don't have */

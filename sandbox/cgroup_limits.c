@@ -243,6 +243,7 @@ static int watch_memory(struct cgroup *cg, struct error *err)
 	if (g && fd < 0)
 		return error_set(err, -fd, "watch the memory limit");
 	cg->oom = fd;
+	cg->oom_of = g ? g->ops : NULL;
 	return 0;
 }
 

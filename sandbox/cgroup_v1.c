@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
@@ -185,6 +186,13 @@ static int v1_oom_fd(int dir)
 	return rc < 0 ? rc : give_fd(&event);
 }
 
+static void v1_oom_heard(int fd)
+{
+	uint64_t times;
+
+	(void)read(fd, &times, sizeof(times)); /* none: somebody was faster */
+}
+
 static void v1_counts(const struct group *g, struct cgroup_counts *out)
 {
 	if (g->controllers & CONTROLLER_MEMORY)
@@ -262,6 +270,8 @@ const struct group_ops group_v1 = {
 	.kill = v1_kill,
 	.populated = v1_populated,
 	.oom_fd = v1_oom_fd,
+	.oom_events = EPOLLIN,
+	.oom_heard = v1_oom_heard,
 	.counts = v1_counts,
 	.usage = v1_usage,
 	.cpu_us = v1_cpu_us,

@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #define PERIOD_US 100000
 
@@ -125,11 +127,22 @@ static bool v2_populated(const struct group *g)
 	return group_key(g, "cgroup.events", "populated", &populated) == 0 && populated;
 }
 
+/* Such a file can always be read; that it has changed is told until it was read from its start. */
+static void v2_oom_heard(int fd)
+{
+	char text[4096];
+
+	(void)pread(fd, text, sizeof(text), 0); /* what it says is read by v2_counts() */
+}
+
 static int v2_oom_fd(int dir)
 {
 	int fd = openat(dir, "memory.events", O_RDONLY | O_CLOEXEC);
 
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	v2_oom_heard(fd);
+	return fd;
 }
 
 static void v2_counts(const struct group *g, struct cgroup_counts *out)
@@ -226,6 +239,8 @@ const struct group_ops group_v2 = {
 	.kill = v2_kill,
 	.populated = v2_populated,
 	.oom_fd = v2_oom_fd,
+	.oom_events = EPOLLPRI,
+	.oom_heard = v2_oom_heard,
 	.counts = v2_counts,
 	.usage = v2_usage,
 	.cpu_us = v2_cpu_us,

@@ -60,7 +60,9 @@ static int watch_once(struct sandbox *s, int fd, uint32_t events, enum event eve
 
 int watch_limits(struct sandbox *s, const struct sandbox_limits *limits)
 {
-	int rc = watch_once(s, s->cg ? cgroup_oom_fd(s->cg) : -1, EPOLLIN | EPOLLPRI, EVENT_OOM);
+	uint32_t events = 0;
+	int fd = s->cg ? cgroup_oom_fd(s->cg, &events) : -1;
+	int rc = watch_once(s, fd, events, EVENT_OOM);
 
 	/* Who waits for a disk can't die before that answers: the program's end is told at once.
 	 * Otherwise the last words are read when the first process is dead. */
@@ -364,8 +366,8 @@ static void dispatch(struct sandbox *s, enum event event)
 		s->armed = 0;
 		break;
 	case EVENT_OOM:
-		(void)read(cgroup_oom_fd(s->cg), &events, sizeof(events)); /* resets v1's */
-		s->oom_look_until = clock_boot_ms() + OOM_LOOK_MS;         /* by watch_clocks() */
+		cgroup_oom_heard(s->cg);
+		s->oom_look_until = clock_boot_ms() + OOM_LOOK_MS; /* by watch_clocks() */
 		break;
 	case EVENT_DENIED:
 		/* Its closing frees the filter, for which there is a better time. */

@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 /* For jobs that wait in vain for it to be over. */
@@ -123,6 +124,27 @@ static void run_between(struct sandbox_limits first, struct sandbox_limits then,
 		fail_msg("%s", err.text);
 	assert_int_equal(write(go, "\n", 1), 1);
 	finish(s);
+}
+
+static void wait_ms(struct sandbox *s, int ms)
+{
+	for (int64_t end = clock_boot_ms() + ms; clock_boot_ms() < end;) {
+		struct pollfd wait = {.fd = sandbox_fd(s), .events = POLLIN};
+
+		(void)poll(&wait, 1, 20);
+		(void)sandbox_step(s, NULL);
+	}
+}
+
+static void wait_for_word(struct sandbox *s, const char *word)
+{
+	int64_t end = clock_boot_ms() + SOON_MS;
+
+	while (!strstr(job.output, word)) {
+		if (clock_boot_ms() > end)
+			fail_msg("'%s' isn't in the output: %s", word, job.output);
+		wait_ms(s, 20);
+	}
 }
 
 static void assert_killed_for(const char *limit)
@@ -252,17 +274,72 @@ static void what_cannot_be_held_is_refused(void **state)
 	}
 }
 
-/* --- frozen jobs ---------------------------------------------------------------------------- */
+/* --- its caller meanwhile ------------------------------------------------------------------- */
 
-static void wait_ms(struct sandbox *s, int ms)
+#define REST_CPU_MS 200 /* of processor time in a second: who spins uses five times as much */
+
+static uint64_t own_cpu_ms(void)
 {
-	for (int64_t end = clock_boot_ms() + ms; clock_boot_ms() < end;) {
-		struct pollfd wait = {.fd = sandbox_fd(s), .events = POLLIN};
+	struct rusage u;
 
-		(void)poll(&wait, 1, 20);
-		(void)sandbox_step(s, NULL);
+	assert_int_equal(getrusage(RUSAGE_SELF, &u), 0);
+	return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 +
+	       (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
+}
+
+/* Until there is nothing to do. */
+static void wait_for_rest(struct sandbox *s)
+{
+	struct pollfd wait = {.fd = sandbox_fd(s), .events = POLLIN};
+	int64_t end = clock_boot_ms() + SOON_MS;
+
+	while (poll(&wait, 1, 0) != 0) {
+		if (clock_boot_ms() > end)
+			fail_msg("there is always something to do");
+		assert_int_equal(sandbox_step(s, NULL), 0);
 	}
 }
+
+static void finish_at_rest(struct sandbox *s)
+{
+	uint64_t used = own_cpu_ms();
+
+	wait_for_rest(s);
+	finish(s);
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_true(job.outcome.usage.wall_ms >= 1000);
+	assert_in_range(own_cpu_ms() - used, 0, REST_CPU_MS);
+}
+
+static void a_caller_rests_while_memory_is_limited(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY);
+	finish_at_rest(start((struct sandbox_limits){.memory = MEMORY}, "sleep 1"));
+}
+
+/* What is given back lazily is taken back at the limit: the kernel tells of that many times. */
+static void a_caller_rests_after_memory_was_short(void **state)
+{
+	struct sandbox *s;
+
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY);
+	s = start((struct sandbox_limits){.memory = MEMORY + (32 << 20)},
+		  "python3 -c 'import mmap, time\n"
+		  "kept = []\n"
+		  "for i in range(20):\n"
+		  "    m = mmap.mmap(-1, 16 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+		  "    for page in range(0, 16 << 20, 4096): m[page] = 1\n"
+		  "    m.madvise(mmap.MADV_FREE)\n"
+		  "    kept.append(m)\n"
+		  "print(\"had\", flush=True)\n"
+		  "time.sleep(1)'");
+	wait_for_word(s, "had");
+	finish_at_rest(s);
+}
+
+/* --- frozen jobs ---------------------------------------------------------------------------- */
 
 static struct sandbox *start_frozen(struct sandbox_limits limits, const char *script)
 {
@@ -280,17 +357,6 @@ static void wait_for_use(struct sandbox *s, uint64_t ms)
 	while (cpu_ms(s) < ms) {
 		if (clock_boot_ms() > end)
 			fail_msg("it has used %d ms of %d", (int)cpu_ms(s), (int)ms);
-		wait_ms(s, 20);
-	}
-}
-
-static void wait_for_word(struct sandbox *s, const char *word)
-{
-	int64_t end = clock_boot_ms() + SOON_MS;
-
-	while (!strstr(job.output, word)) {
-		if (clock_boot_ms() > end)
-			fail_msg("'%s' isn't in the output: %s", word, job.output);
 		wait_ms(s, 20);
 	}
 }
@@ -504,6 +570,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(processor_time_of_all_processes_is_limited),
 		cmocka_unit_test(bandwidth_is_limited),
 		cmocka_unit_test(all_limits_hold_together),
+		cmocka_unit_test(a_caller_rests_while_memory_is_limited),
+		cmocka_unit_test(a_caller_rests_after_memory_was_short),
 		cmocka_unit_test(a_frozen_job_uses_no_processor),
 		cmocka_unit_test(a_frozen_job_ends_with_its_time),
 		cmocka_unit_test(a_frozen_job_is_not_idle),
