@@ -439,7 +439,7 @@ void cgroup_free(struct cgroup *cg)
 {
 	if (!cg)
 		return;
-	if (cgroup_populated(cg))
+	if (cgroup_populated(cg) != 0)
 		cgroup_kill(cg);
 	(void)cgroup_vanish(cg); /* what stays is found by its name later: cgroup_remove() */
 	cgroup_forget(cg);
@@ -495,23 +495,37 @@ void cgroup_kill(struct cgroup *cg)
 		(void)freezer->ops->freeze(freezer->dir, false);
 }
 
-bool cgroup_populated(const struct cgroup *cg)
+int cgroup_populated(const struct cgroup *cg)
 {
 	const struct group *v2 = v2_of(cg);
+	int unknown = 0;
 
 	if (v2) /* whoever is in another one is in this one, too */
 		return v2->ops->populated(v2);
-	for (size_t i = 0; i < cg->count; i++)
-		if (cg->group[i].ops->populated(&cg->group[i]))
-			return true;
-	return false;
+	for (size_t i = 0; i < cg->count; i++) {
+		int rc = cg->group[i].ops->populated(&cg->group[i]);
+
+		if (rc > 0)
+			return rc;
+		if (rc < 0)
+			unknown = rc;
+	}
+	return unknown;
 }
 
-void cgroup_counts(const struct cgroup *cg, struct cgroup_counts *out)
+/* What is gone, or not counted by this kernel, is none. */
+int cgroup_counts(const struct cgroup *cg, struct cgroup_counts *out)
 {
-	*out = (struct cgroup_counts){0};
-	for (size_t i = 0; i < cg->count; i++)
-		cg->group[i].ops->counts(&cg->group[i], out);
+	struct cgroup_counts counts = {0};
+
+	for (size_t i = 0; i < cg->count; i++) {
+		int rc = cg->group[i].ops->counts(&cg->group[i], &counts);
+
+		if (rc < 0 && !group_is_gone(rc))
+			return rc;
+	}
+	*out = counts;
+	return 0;
 }
 
 void cgroup_usage(const struct cgroup *cg, struct sandbox_usage *out)
@@ -520,14 +534,13 @@ void cgroup_usage(const struct cgroup *cg, struct sandbox_usage *out)
 		cg->group[i].ops->usage(&cg->group[i], out);
 }
 
-uint64_t cgroup_cpu_us(const struct cgroup *cg)
+int cgroup_cpu_us(const struct cgroup *cg, uint64_t *out)
 {
-	uint64_t us = 0;
+	int rc = -ENOENT;
 
-	for (size_t i = 0; i < cg->count; i++)
-		if (cg->group[i].ops->cpu_us(&cg->group[i], &us) == 0)
-			break;
-	return us;
+	for (size_t i = 0; i < cg->count && rc == -ENOENT; i++) /* it doesn't measure that */
+		rc = cg->group[i].ops->cpu_us(&cg->group[i], out);
+	return rc;
 }
 
 /* Its parent comes in *above. -1: it isn't there. */
@@ -573,7 +586,7 @@ int cgroup_remove(const char *parent, const char *name, struct error *err)
 		if (dir < 0)
 			continue;
 		left.dir = dir;
-		for (int tries = 0; ops->populated(&left) && tries < 1000; tries++) {
+		for (int tries = 0; ops->populated(&left) != 0 && tries < 1000; tries++) {
 			ops->kill(dir);
 			(void)poll(NULL, 0, 5); /* v1 tells nobody when it has become empty */
 		}

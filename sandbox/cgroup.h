@@ -24,9 +24,13 @@ int cgroup_prepare(struct cgroup *cg, const struct sandbox_limits *limits, struc
 /* Limits of io: groups for them are one plan's alone. */
 bool cgroup_names_disks(const struct sandbox_limits *limits);
 
-/* Opens what is read when a job is over, for groups that wait for one: up to ten descriptors each,
- * within the first quarter of what this process may have. */
+/* Opens all that is read when a job is over, for groups that wait for one: up to ten descriptors
+ * each, within the first quarter of what this process may have. */
 void cgroup_open_ahead(struct cgroup *cg);
+
+/* Opens what these limits and the end of the job are judged by, before it starts: later there may
+ * be no descriptor left. */
+int cgroup_open(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err);
 
 /* Nobody has removed them. */
 bool cgroup_stands(const struct cgroup *cg);
@@ -70,8 +74,8 @@ void cgroup_kill(struct cgroup *cg);
  * answered. Done by cgroup_kill() too. */
 void cgroup_drain(struct cgroup *cg);
 
-/* Processes inside right now? Proof that nothing survived. */
-bool cgroup_populated(const struct cgroup *cg);
+/* Processes inside right now? 0: proof that nothing survived. -errno: nobody knows. */
+int cgroup_populated(const struct cgroup *cg);
 
 /* A descriptor to wait on for a kill by the memory limit, borrowed, and in `events` for what
  * (EPOLL*); -1: none. It tells of less than a kill, too. */
@@ -84,11 +88,11 @@ struct cgroup_counts {
 	uint64_t oom_kills;     /* processes killed by the memory limit */
 	uint64_t tasks_refused; /* forks refused by the task limit */
 };
-void cgroup_counts(const struct cgroup *cg, struct cgroup_counts *out);
+int cgroup_counts(const struct cgroup *cg, struct cgroup_counts *out);
 
 /* Fills what the groups measure, and adds that to `measured`; leaves the rest as it is. */
 void cgroup_usage(const struct cgroup *cg, struct sandbox_usage *out);
-uint64_t cgroup_cpu_us(const struct cgroup *cg);
+int cgroup_cpu_us(const struct cgroup *cg, uint64_t *out);
 
 /* The name of the groups. */
 const char *cgroup_name(const struct cgroup *cg);

@@ -19,9 +19,13 @@ struct group {
 	size_t ahead_count;
 };
 
+/* What a file decides about, beyond telling what was used. */
+enum tells { TELLS_END = 1, TELLS_CPU_TIME = 2, TELLS_COUNTS = 4 };
+
 struct group_file {
 	unsigned controllers; /* whose file it is */
 	const char *name;
+	enum tells tells;
 };
 
 /* Setters return 0 or -errno, -ERANGE when the kernel kept another value than was written; 0 lifts
@@ -37,11 +41,11 @@ struct group_ops {
 	int (*set_cpuset)(int dir, const char *list); /* "" lifts it */
 	int (*freeze)(int dir, bool frozen);
 	void (*kill)(int dir);
-	bool (*populated)(const struct group *g);
-	int (*oom_fd)(int dir); /* new descriptor, at rest, or -errno */
-	uint32_t oom_events;    /* EPOLL* */
+	int (*populated)(const struct group *g); /* 0, 1, -errno */
+	int (*oom_fd)(int dir);                  /* new descriptor, at rest, or -errno */
+	uint32_t oom_events;                     /* EPOLL* */
 	void (*oom_heard)(int fd);
-	void (*counts)(const struct group *g, struct cgroup_counts *out);
+	int (*counts)(const struct group *g, struct cgroup_counts *out);
 	void (*usage)(const struct group *g, struct sandbox_usage *out);
 	int (*cpu_us)(const struct group *g, uint64_t *out); /* -errno: not measured here */
 	const struct group_file *last_read; /* when a job is over; up to GROUP_FILES_MAX */
@@ -67,6 +71,13 @@ struct cgroup {
 /* The first opening of a new file is what takes time. Idempotent. */
 void group_open_ahead(struct group *g);
 void group_close_ahead(struct group *g);
+
+/* Opens those that tell of one of these (TELLS_*). -errno: of one that is there. Idempotent. */
+int group_open(struct group *g, unsigned tells);
+
+/* What reading a file of a group says once that is removed, which the kernel does with none that
+ * has somebody in it. */
+bool group_is_gone(int rc);
 
 /* As the functions of cgroup_file.h. */
 int group_text(const struct group *g, const char *file, char *out, size_t size);

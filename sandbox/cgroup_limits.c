@@ -247,6 +247,17 @@ static int watch_memory(struct cgroup *cg, struct error *err)
 	return 0;
 }
 
+int cgroup_open(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
+{
+	unsigned tells = TELLS_END | (limits->cpu_time_ms ? TELLS_CPU_TIME : 0) |
+			 (limits->memory || limits->tasks ? TELLS_COUNTS : 0);
+	int rc = 0;
+
+	for (size_t i = 0; i < cg->count && rc == 0; i++)
+		rc = group_open(&cg->group[i], tells);
+	return rc < 0 ? error_set(err, -rc, "open what the job's control group tells") : 0;
+}
+
 static int hold(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
 {
 	const struct limit all[] = {
@@ -282,9 +293,11 @@ int cgroup_prepare(struct cgroup *cg, const struct sandbox_limits *limits, struc
 
 int cgroup_set_limits(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
 {
+	int rc = cgroup_open(cg, limits, err);
+
 	cg->runs = true;
 	cg->drained = false;
-	return hold(cg, limits, err);
+	return rc < 0 ? rc : hold(cg, limits, err);
 }
 
 void cgroup_drain(struct cgroup *cg)

@@ -21,22 +21,53 @@ static bool may_keep(int fd)
 	return getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)fd < limit.rlim_cur / 4;
 }
 
+/* -1: it isn't open. */
+static int *ahead(struct group *g, size_t i)
+{
+	while (g->ahead_count <= i)
+		g->ahead[g->ahead_count++] = -1;
+	return &g->ahead[i];
+}
+
+/* True when it wasn't open before; -1 and errno in *fd when it can't be. */
+static bool open_one(const struct group *g, size_t i, int *fd)
+{
+	const struct group_file *file = &g->ops->last_read[i];
+
+	if (*fd >= 0 || (g->controllers & file->controllers) != file->controllers)
+		return false;
+	*fd = openat(g->dir, file->name, O_RDONLY | O_CLOEXEC);
+	return true;
+}
+
 /* What isn't open is opened when it is read, and what is wrong told then. */
 void group_open_ahead(struct group *g)
 {
-	for (size_t i = g->ahead_count; is_last(g, i); i++) {
-		const struct group_file *file = &g->ops->last_read[i];
-		int fd = (g->controllers & file->controllers) == file->controllers
-				 ? openat(g->dir, file->name, O_RDONLY | O_CLOEXEC)
-				 : -1;
+	for (size_t i = 0; is_last(g, i); i++) {
+		int *fd = ahead(g, i);
 
-		if (fd >= 0 && !may_keep(fd)) {
-			(void)close(fd);
-			fd = -1;
+		if (open_one(g, i, fd) && *fd >= 0 && !may_keep(*fd)) {
+			(void)close(*fd);
+			*fd = -1;
 		}
-		g->ahead[i] = fd;
-		g->ahead_count = i + 1;
 	}
+}
+
+int group_open(struct group *g, unsigned tells)
+{
+	for (size_t i = 0; is_last(g, i); i++) {
+		int *fd = ahead(g, i);
+
+		if ((g->ops->last_read[i].tells & tells) && open_one(g, i, fd) && *fd < 0 &&
+		    errno != ENOENT)
+			return -errno;
+	}
+	return 0;
+}
+
+bool group_is_gone(int rc)
+{
+	return rc == -ENODEV || rc == -ENOENT;
 }
 
 void group_close_ahead(struct group *g)

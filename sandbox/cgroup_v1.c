@@ -165,11 +165,15 @@ static void v1_kill(int dir)
 		(void)fclose(list);
 }
 
-static bool v1_populated(const struct group *g)
+/* Opened each time: for who has it open the kernel keeps the list as it was. */
+static int v1_populated(const struct group *g)
 {
 	char text[32];
+	int rc = group_text(g, "cgroup.procs", text, sizeof(text));
 
-	return group_text(g, "cgroup.procs", text, sizeof(text)) > 0;
+	if (rc < 0)
+		return group_is_gone(rc) ? 0 : rc;
+	return rc > 0;
 }
 
 static int v1_oom_fd(int dir)
@@ -193,12 +197,15 @@ static void v1_oom_heard(int fd)
 	(void)read(fd, &times, sizeof(times)); /* none: somebody was faster */
 }
 
-static void v1_counts(const struct group *g, struct cgroup_counts *out)
+static int v1_counts(const struct group *g, struct cgroup_counts *out)
 {
+	int rc = 0;
+
 	if (g->controllers & CONTROLLER_MEMORY)
-		(void)group_key(g, "memory.oom_control", "oom_kill", &out->oom_kills);
-	if (g->controllers & CONTROLLER_PIDS)
-		(void)group_key(g, "pids.events", "max", &out->tasks_refused);
+		rc = group_key(g, "memory.oom_control", "oom_kill", &out->oom_kills);
+	if (rc == 0 && (g->controllers & CONTROLLER_PIDS))
+		rc = group_key(g, "pids.events", "max", &out->tasks_refused);
+	return rc;
 }
 
 /* Only what was read: see v1_set_io(). The disks without a limit aren't in the file. */
@@ -249,13 +256,15 @@ static int v1_cpu_us(const struct group *g, uint64_t *out)
 	return rc;
 }
 
-static const struct group_file last_read[] = {{CONTROLLER_MEMORY, "memory.max_usage_in_bytes"},
-					      {CONTROLLER_MEMORY, "memory.oom_control"},
-					      {CONTROLLER_PIDS, "pids.peak"},
-					      {CONTROLLER_PIDS, "pids.events"},
-					      {CONTROLLER_CPUACCT, "cpuacct.usage_user"},
-					      {CONTROLLER_CPUACCT, "cpuacct.usage_sys"},
-					      {0, NULL}};
+static const struct group_file last_read[] = {
+	{CONTROLLER_MEMORY, "memory.max_usage_in_bytes"},
+	{CONTROLLER_MEMORY, "memory.oom_control", TELLS_COUNTS},
+	{CONTROLLER_PIDS, "pids.peak"},
+	{CONTROLLER_PIDS, "pids.events", TELLS_COUNTS},
+	{CONTROLLER_CPUACCT, "cpuacct.usage", TELLS_CPU_TIME},
+	{CONTROLLER_CPUACCT, "cpuacct.usage_user"},
+	{CONTROLLER_CPUACCT, "cpuacct.usage_sys"},
+	{0, NULL}};
 
 const struct group_ops group_v1 = {
 	.set_memory = v1_set_memory,

@@ -120,11 +120,15 @@ static void v2_kill(int dir)
 	(void)cgroup_write_text(dir, "cgroup.kill", "1"); /* who survives shows in populated */
 }
 
-static bool v2_populated(const struct group *g)
+static int v2_populated(const struct group *g)
 {
+	char text[256];
 	uint64_t populated = 0;
+	int rc = group_text(g, "cgroup.events", text, sizeof(text));
 
-	return group_key(g, "cgroup.events", "populated", &populated) == 0 && populated;
+	if (rc < 0)
+		return group_is_gone(rc) ? 0 : rc;
+	return cgroup_text_key(text, "populated", &populated) < 0 ? -EIO : populated != 0;
 }
 
 /* Such a file can always be read; that it has changed is told until it was read from its start. */
@@ -145,12 +149,15 @@ static int v2_oom_fd(int dir)
 	return fd;
 }
 
-static void v2_counts(const struct group *g, struct cgroup_counts *out)
+static int v2_counts(const struct group *g, struct cgroup_counts *out)
 {
+	int rc = 0;
+
 	if (g->controllers & CONTROLLER_MEMORY)
-		(void)group_key(g, "memory.events", "oom_kill", &out->oom_kills);
-	if (g->controllers & CONTROLLER_PIDS)
-		(void)group_key(g, "pids.events", "max", &out->tasks_refused);
+		rc = group_key(g, "memory.events", "oom_kill", &out->oom_kills);
+	if (rc == 0 && (g->controllers & CONTROLLER_PIDS))
+		rc = group_key(g, "pids.events", "max", &out->tasks_refused);
+	return rc;
 }
 
 static void read_io(const struct group *g, struct sandbox_usage *out)
@@ -215,12 +222,12 @@ static int v2_cpu_us(const struct group *g, uint64_t *out)
 	return group_key(g, "cpu.stat", "usage_usec", out);
 }
 
-static const struct group_file last_read[] = {{0, "cgroup.events"},
-					      {0, "cpu.stat"},
+static const struct group_file last_read[] = {{0, "cgroup.events", TELLS_END},
+					      {0, "cpu.stat", TELLS_CPU_TIME},
 					      {CONTROLLER_MEMORY, "memory.peak"},
-					      {CONTROLLER_MEMORY, "memory.events"},
+					      {CONTROLLER_MEMORY, "memory.events", TELLS_COUNTS},
 					      {CONTROLLER_PIDS, "pids.peak"},
-					      {CONTROLLER_PIDS, "pids.events"},
+					      {CONTROLLER_PIDS, "pids.events", TELLS_COUNTS},
 					      {CONTROLLER_IO, "io.stat"},
 					      {0, "cpu.pressure"},
 					      {0, "memory.pressure"},

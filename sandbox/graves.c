@@ -34,7 +34,7 @@ void graves_tend(struct graves *g)
 		if (cgroup_vanish(cg) == 0) {
 			cgroup_free(cg);
 		} else {
-			if (cgroup_populated(cg))
+			if (cgroup_populated(cg) != 0)
 				cgroup_kill(cg);
 			g->list[left++] = cg;
 		}

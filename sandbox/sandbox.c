@@ -154,6 +154,8 @@ static int begin(struct sandbox *s, struct plan *plan, struct error *err)
 	const struct sandbox_limits *limits = &plan->spec->limits;
 	int rc = make_groups(s, plan, err);
 
+	if (rc == 0)
+		rc = cgroup_open(s->cg, limits, err);
 	if (rc < 0)
 		return rc;
 	if (limits->tasks && !(cgroup_holds(s->cg) & SANDBOX_CAN_TASKS))
@@ -180,8 +182,7 @@ static bool was_killed_at_birth(const struct sandbox *s)
 	if (!WIFSIGNALED(s->job.status) || WTERMSIG(s->job.status) != SIGKILL ||
 	    s->job.may_have_run || birth_stays_outside())
 		return false;
-	cgroup_counts(s->cg, &counts);
-	return counts.oom_kills == 0;
+	return cgroup_counts(s->cg, &counts) == 0 && counts.oom_kills == 0;
 }
 
 static int start(struct sandbox *s, const struct sandbox_spec *spec, struct plan *plan,

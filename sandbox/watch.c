@@ -8,7 +8,9 @@
 #include "sandbox/sys.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -33,6 +35,9 @@
 /* v1 tells of a kill for memory before it has done and counted it; then it is looked for. */
 #define OOM_LOOK_EACH_MS 20
 #define OOM_LOOK_MS      1000
+
+static const char UNREADABLE_CPU[] = "the job's processor time, which is limited, can't be read",
+		  UNREADABLE_COUNTS[] = "what the job's limits refused or killed can't be read";
 
 enum event {
 	EVENT_CONTROL,
@@ -121,12 +126,27 @@ static void earliest(int64_t *at, int64_t candidate)
 		*at = candidate;
 }
 
+/* What decides can't be read. Nothing is concluded from that: who isn't seen isn't within limits.
+ */
+static void give_up(struct sandbox *s, const char *what, int rc)
+{
+	if (s->ending.cause != CAUSE_NONE)
+		return;
+	s->ending.cause = CAUSE_LIBRARY;
+	if (asprintf(&s->reason, "%s: %s", what, strerror(-rc)) < 0)
+		s->reason = NULL; /* without memory the sentence is a general one */
+}
+
 static void check_cpu(struct sandbox *s, int64_t now)
 {
-	uint64_t used = cgroup_cpu_us(s->cg) / 1000, left;
+	uint64_t used = 0, left;
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	int rc = cgroup_cpu_us(s->cg, &used);
 
-	if (used >= s->limits.cpu_time_ms) {
+	if (rc < 0)
+		give_up(s, UNREADABLE_CPU, rc);
+	used /= 1000;
+	if (rc < 0 || used >= s->limits.cpu_time_ms) {
 		watch_kill(s, CAUSE_CPU_TIME);
 		return;
 	}
@@ -136,10 +156,11 @@ static void check_cpu(struct sandbox *s, int64_t now)
 
 static void check_memory(struct sandbox *s)
 {
-	struct cgroup_counts counts;
+	int rc = cgroup_counts(s->cg, &s->ending.counts);
 
-	cgroup_counts(s->cg, &counts);
-	if (counts.oom_kills)
+	if (rc < 0)
+		give_up(s, UNREADABLE_COUNTS, rc);
+	if (rc < 0 || s->ending.counts.oom_kills)
 		watch_kill(s, CAUSE_MEMORY);
 }
 
@@ -313,10 +334,14 @@ static void take_last_words(struct sandbox *s)
 static void judge_late(struct sandbox *s)
 {
 	const struct sandbox_limits *l = &s->limits;
+	uint64_t used = 0;
+	int rc = l->cpu_time_ms ? cgroup_cpu_us(s->cg, &used) : 0;
 
 	if (l->wall_ms && s->ended - s->started >= (int64_t)l->wall_ms)
 		s->ending.cause = CAUSE_WALL;
-	else if (l->cpu_time_ms && cgroup_cpu_us(s->cg) / 1000 >= l->cpu_time_ms)
+	else if (rc < 0)
+		give_up(s, UNREADABLE_CPU, rc);
+	else if (l->cpu_time_ms && used / 1000 >= l->cpu_time_ms)
 		s->ending.cause = CAUSE_CPU_TIME;
 }
 
@@ -396,11 +421,12 @@ void watch_measure(struct sandbox *s, struct sandbox_usage *out)
 static void judge(struct sandbox *s)
 {
 	char victim[64];
+	int rc = s->limits.memory || s->limits.tasks ? cgroup_counts(s->cg, &s->ending.counts) : 0;
 
+	if (rc < 0)
+		give_up(s, UNREADABLE_COUNTS, rc);
 	watch_measure(s, &s->outcome.usage);
 	s->usage = s->outcome.usage;
-	if (s->limits.memory || s->limits.tasks)
-		cgroup_counts(s->cg, &s->ending.counts);
 	if (s->ending.counts.oom_kills &&
 	    oom_log_victim(cgroup_name(s->cg), victim, sizeof(victim)))
 		s->ending.victim = victim;
@@ -411,22 +437,41 @@ static void judge(struct sandbox *s)
 	s->ending.victim = NULL;
 }
 
+/* Who can't look removes: the kernel removes no group with somebody in it. */
+static bool prove_by_removal(struct sandbox *s, int rc, bool late)
+{
+	if (cgroup_vanish(s->cg) == 0)
+		return true;
+	cgroup_kill(s->cg);
+	if (!late)
+		return false;
+	s->ending.cause = CAUSE_NONE; /* nothing matters more */
+	free(s->reason);
+	give_up(s, "whether all of the job is gone can't be seen", rc);
+	judge(s);
+	return true;
+}
+
 /* After the first process was reaped nothing of its namespace lives; what remains is to see the
  * groups empty, take the last output, and remove them. True when all that is done. */
 static bool bury(struct sandbox *s)
 {
 	bool late = clock_boot_ms() - s->died > BURIAL_MAX_MS;
 	bool more = read_output(s, 0);
+	int inside;
 
 	more = read_output(s, 1) || more;
 	if (more || s->held)
 		return false;
-	if (cgroup_populated(s->cg)) {
+	inside = cgroup_populated(s->cg);
+	if (inside > 0) {
 		cgroup_kill(s->cg);
 		return false;
 	}
 	if (s->outcome.reason[0] == '\0')
 		judge(s);
+	if (inside < 0)
+		return prove_by_removal(s, inside, late);
 	/* With a launcher there is a better time to remove them. */
 	return (s->launcher && !s->named) || cgroup_vanish(s->cg) == 0 || late;
 }

@@ -34,6 +34,7 @@
 #define TASKS_IN_GROUPS (SANDBOX_CAN_TASKS | SANDBOX_CAN_FREEZE)
 
 static struct job job;
+static const struct sandbox_limits none;
 
 static bool lacks(unsigned can, const char *test)
 {
@@ -94,7 +95,7 @@ static struct sandbox *start(struct sandbox_limits limits, const char *script)
 	return s;
 }
 
-static void finish(struct sandbox *s)
+static void step_to_the_end(struct sandbox *s)
 {
 	int64_t end = clock_boot_ms() + LONG_MS + SOON_MS;
 
@@ -105,6 +106,11 @@ static void finish(struct sandbox *s)
 		if (clock_boot_ms() > end)
 			fail_msg("it doesn't end");
 	}
+}
+
+static void finish(struct sandbox *s)
+{
+	step_to_the_end(s);
 	sandbox_outcome(s, &job.outcome);
 	sandbox_free(s);
 }
@@ -339,6 +345,55 @@ static void a_caller_rests_after_memory_was_short(void **state)
 	finish_at_rest(s);
 }
 
+/* From its start on nothing more can be opened. */
+static void finish_without_descriptors(struct sandbox *s)
+{
+	struct rlimit usual, none_free;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+	none_free = usual;
+	none_free.rlim_cur = 3;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none_free), 0);
+	assert_int_equal(dup(0), -1);
+	step_to_the_end(s);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+	finish(s);
+}
+
+static void processor_time_is_limited_without_a_free_descriptor(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_CPU_TIME);
+	finish_without_descriptors(start((struct sandbox_limits){.cpu_time_ms = 300}, BUSY));
+	assert_killed_for("cpu_time");
+}
+
+static void memory_is_limited_without_a_free_descriptor(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY);
+	finish_without_descriptors(
+		start((struct sandbox_limits){.memory = MEMORY}, HOG "; sleep 120"));
+	assert_killed_for("memory");
+}
+
+static void tasks_are_limited_without_a_free_descriptor(void **state)
+{
+	(void)state;
+	NEEDS(TASKS_IN_GROUPS);
+	finish_without_descriptors(start((struct sandbox_limits){.tasks = 6}, TEN_MORE));
+	assert_killed_for("tasks");
+}
+
+static void the_end_is_proven_without_a_free_descriptor(void **state)
+{
+	(void)state;
+	finish_without_descriptors(start(none, "sleep 120 & exit 0"));
+	assert_verdict(&job, SANDBOX_PASSED);
+	assert_true(job.outcome.usage.wall_ms < SOON_MS);
+	assert_false(job_groups_are_left());
+}
+
 /* --- frozen jobs ---------------------------------------------------------------------------- */
 
 static struct sandbox *start_frozen(struct sandbox_limits limits, const char *script)
@@ -434,8 +489,6 @@ static void a_frozen_job_can_be_freed(void **state)
 }
 
 /* --- limits that change --------------------------------------------------------------------- */
-
-static const struct sandbox_limits none;
 
 static void memory_can_be_limited_while_it_runs(void **state)
 {
@@ -572,6 +625,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(all_limits_hold_together),
 		cmocka_unit_test(a_caller_rests_while_memory_is_limited),
 		cmocka_unit_test(a_caller_rests_after_memory_was_short),
+		cmocka_unit_test(processor_time_is_limited_without_a_free_descriptor),
+		cmocka_unit_test(memory_is_limited_without_a_free_descriptor),
+		cmocka_unit_test(tasks_are_limited_without_a_free_descriptor),
+		cmocka_unit_test(the_end_is_proven_without_a_free_descriptor),
 		cmocka_unit_test(a_frozen_job_uses_no_processor),
 		cmocka_unit_test(a_frozen_job_ends_with_its_time),
 		cmocka_unit_test(a_frozen_job_is_not_idle),

@@ -1,0 +1,103 @@
+/* Control groups that can't be read, or don't keep what they are told: a folder of plain files
+ * stands for each. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "sandbox/cgroup_group.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char path[] = "/tmp/cupel-test-XXXXXX";
+static int dir = -1;
+
+static int make_dir(void **state)
+{
+	(void)state;
+	if (!mkdtemp(path))
+		return -1;
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return dir < 0;
+}
+
+static int remove_dir(void **state)
+{
+	(void)state;
+	(void)close(dir);
+	return rmdir(path);
+}
+
+static void put(const char *file, const char *text)
+{
+	owned_fd fd = openat(dir, file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+static void take_away(const char *file)
+{
+	assert_int_equal(unlinkat(dir, file, 0), 0);
+}
+
+static const struct group unreadable_v1 = {.ops = &group_v1, .dir = -1, .controllers = ~0U},
+			  unreadable_v2 = {.ops = &group_v2, .dir = -1, .controllers = ~0U};
+
+static void who_cannot_be_seen_is_not_gone(void **state)
+{
+	(void)state;
+	assert_int_equal(group_v1.populated(&unreadable_v1), -EBADF);
+	assert_int_equal(group_v2.populated(&unreadable_v2), -EBADF);
+}
+
+static void a_group_without_files_is_removed_and_empty(void **state)
+{
+	(void)state;
+	assert_int_equal(group_v1.populated(&(struct group){.ops = &group_v1, .dir = dir}), 0);
+	assert_int_equal(group_v2.populated(&(struct group){.ops = &group_v2, .dir = dir}), 0);
+}
+
+static void only_the_kernels_word_says_empty(void **state)
+{
+	const struct group g = {.ops = &group_v2, .dir = dir};
+
+	(void)state;
+	put("cgroup.events", "populated 0\nfrozen 0\n");
+	assert_int_equal(group_v2.populated(&g), 0);
+	put("cgroup.events", "populated 1\nfrozen 0\n");
+	assert_int_equal(group_v2.populated(&g), 1);
+	put("cgroup.events", "");
+	assert_int_equal(group_v2.populated(&g), -EIO);
+	take_away("cgroup.events");
+}
+
+static void what_cannot_be_read_is_no_number(void **state)
+{
+	struct cgroup_counts counts = {0};
+	uint64_t us = 0;
+
+	(void)state;
+	assert_int_equal(group_v1.cpu_us(&unreadable_v1, &us), -EBADF);
+	assert_int_equal(group_v2.cpu_us(&unreadable_v2, &us), -EBADF);
+	assert_int_equal(group_v1.counts(&unreadable_v1, &counts), -EBADF);
+	assert_int_equal(group_v2.counts(&unreadable_v2, &counts), -EBADF);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_cannot_be_seen_is_not_gone),
+		cmocka_unit_test(a_group_without_files_is_removed_and_empty),
+		cmocka_unit_test(only_the_kernels_word_says_empty),
+		cmocka_unit_test(what_cannot_be_read_is_no_number),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
