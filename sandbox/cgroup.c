@@ -519,7 +519,7 @@ int cgroup_counts(const struct cgroup *cg, struct cgroup_counts *out)
 	struct cgroup_counts counts = {0};
 
 	for (size_t i = 0; i < cg->count; i++) {
-		int rc = cg->group[i].ops->counts(&cg->group[i], &counts);
+		int rc = cg->group[i].ops->counts(&cg->group[i], cg->held.memory, &counts);
 
 		if (rc < 0 && !group_is_gone(rc))
 			return rc;

@@ -85,8 +85,11 @@ int cgroup_oom_fd(const struct cgroup *cg, uint32_t *events);
 void cgroup_oom_heard(struct cgroup *cg);
 
 struct cgroup_counts {
-	uint64_t oom_kills;     /* processes killed by the memory limit */
-	uint64_t tasks_refused; /* forks refused by the task limit */
+	uint64_t oom_kills;     /* processes killed for want of memory, by whosever limit */
+	bool memory_full;       /* the job had all that its own limit gives, and was refused more;
+				   v1: had it at some time */
+	uint64_t tasks_refused; /* forks refused by the job's own limit; up to Linux 6.10, and on
+				   v1, by that of a group above it, too */
 };
 int cgroup_counts(const struct cgroup *cg, struct cgroup_counts *out);
 

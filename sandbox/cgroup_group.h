@@ -45,7 +45,8 @@ struct group_ops {
 	int (*oom_fd)(int dir);                  /* new descriptor, at rest, or -errno */
 	uint32_t oom_events;                     /* EPOLL* */
 	void (*oom_heard)(int fd);
-	int (*counts)(const struct group *g, struct cgroup_counts *out);
+	/* `memory`: the limit. */
+	int (*counts)(const struct group *g, uint64_t memory, struct cgroup_counts *out);
 	void (*usage)(const struct group *g, struct sandbox_usage *out);
 	int (*cpu_us)(const struct group *g, uint64_t *out); /* -errno: not measured here */
 	const struct group_file *last_read; /* when a job is over; up to GROUP_FILES_MAX */
@@ -61,11 +62,12 @@ struct cgroup {
 	int oom; /* of a group of `oom_of`; owned, -1: memory isn't watched */
 	const struct group_ops *oom_of;
 	unsigned holds;
-	struct disks disks; /* none: started without a limit of io */
-	bool limited;       /* limits may be set that the next ones don't have */
-	bool runs;          /* no further group comes */
-	bool drained;       /* of its limits of io */
-	int failed;         /* errno of a group that could not be made */
+	struct disks disks;         /* none: started without a limit of io */
+	struct sandbox_limits held; /* the last that could all be set */
+	bool limited;               /* limits may be set that the next ones don't have */
+	bool runs;                  /* no further group comes */
+	bool drained;               /* of its limits of io */
+	int failed;                 /* errno of a group that could not be made */
 };
 
 /* The first opening of a new file is what takes time. Idempotent. */

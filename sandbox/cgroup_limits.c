@@ -280,6 +280,8 @@ static int hold(struct cgroup *cg, const struct sandbox_limits *limits, struct e
 		rc = hold_cpuset(cg, limits->cpuset, err);
 	if (rc == 0 && limits->cpu_time_ms && !(cg->holds & SANDBOX_CAN_CPU_TIME))
 		rc = refuse(cg, "cpu time", SANDBOX_CAN_CPU_TIME, err);
+	if (rc == 0)
+		cg->held = *limits;
 	return rc;
 }
 

@@ -197,12 +197,38 @@ static void v1_oom_heard(int fd)
 	(void)read(fd, &times, sizeof(times)); /* none: somebody was faster */
 }
 
-static int v1_counts(const struct group *g, struct cgroup_counts *out)
+/* The most that was in use, of memory and swap together where they are counted; that isn't opened
+ * ahead for the rare case that there is swap. */
+static int memory_peak(const struct group *g, uint64_t *out)
 {
-	int rc = 0;
+	uint64_t both = 0;
+	int rc = group_number(g, "memory.max_usage_in_bytes", out);
 
-	if (g->controllers & CONTROLLER_MEMORY)
-		rc = group_key(g, "memory.oom_control", "oom_kill", &out->oom_kills);
+	if (rc == 0 && group_number(g, "memory.memsw.max_usage_in_bytes", &both) == 0 &&
+	    both > *out)
+		*out = both;
+	return rc;
+}
+
+/* Who is refused has nearly all: the kernel asks for some pages at once. (It counts how often it
+ * refused, too, but not in all versions.) */
+static int count_memory(const struct group *g, uint64_t memory, struct cgroup_counts *out)
+{
+	const uint64_t at_once = 1 << 20;
+	uint64_t peak = 0;
+	int rc = group_key(g, "memory.oom_control", "oom_kill", &out->oom_kills);
+
+	if (rc < 0 || !out->oom_kills || !memory)
+		return rc;
+	rc = memory_peak(g, &peak);
+	out->memory_full = peak + at_once > memory;
+	return rc;
+}
+
+static int v1_counts(const struct group *g, uint64_t memory, struct cgroup_counts *out)
+{
+	int rc = g->controllers & CONTROLLER_MEMORY ? count_memory(g, memory, out) : 0;
+
 	if (rc == 0 && (g->controllers & CONTROLLER_PIDS))
 		rc = group_key(g, "pids.events", "max", &out->tasks_refused);
 	return rc;
@@ -257,9 +283,9 @@ static int v1_cpu_us(const struct group *g, uint64_t *out)
 }
 
 static const struct group_file last_read[] = {
-	{CONTROLLER_MEMORY, "memory.max_usage_in_bytes"},
+	{CONTROLLER_MEMORY, "memory.max_usage_in_bytes", TELLS_COUNTS},
 	{CONTROLLER_MEMORY, "memory.oom_control", TELLS_COUNTS},
-	{CONTROLLER_PIDS, "pids.peak"},
+	{CONTROLLER_PIDS, "pids.peak", TELLS_COUNTS},
 	{CONTROLLER_PIDS, "pids.events", TELLS_COUNTS},
 	{CONTROLLER_CPUACCT, "cpuacct.usage", TELLS_CPU_TIME},
 	{CONTROLLER_CPUACCT, "cpuacct.usage_user"},

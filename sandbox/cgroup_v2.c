@@ -149,12 +149,18 @@ static int v2_oom_fd(int dir)
 	return fd;
 }
 
-static int v2_counts(const struct group *g, struct cgroup_counts *out)
+/* The kernel's count of what its own limit refused says it without that. */
+static int v2_counts(const struct group *g, uint64_t memory, struct cgroup_counts *out)
 {
+	static const char *const keys[] = {"oom_kill", "oom"};
+	uint64_t values[2] = {0};
 	int rc = 0;
 
+	(void)memory;
 	if (g->controllers & CONTROLLER_MEMORY)
-		rc = group_key(g, "memory.events", "oom_kill", &out->oom_kills);
+		rc = group_keys(g, "memory.events", keys, values, 2);
+	out->oom_kills += values[0];
+	out->memory_full |= values[1] > 0;
 	if (rc == 0 && (g->controllers & CONTROLLER_PIDS))
 		rc = group_key(g, "pids.events", "max", &out->tasks_refused);
 	return rc;
@@ -224,9 +230,9 @@ static int v2_cpu_us(const struct group *g, uint64_t *out)
 
 static const struct group_file last_read[] = {{0, "cgroup.events", TELLS_END},
 					      {0, "cpu.stat", TELLS_CPU_TIME},
-					      {CONTROLLER_MEMORY, "memory.peak"},
+					      {CONTROLLER_MEMORY, "memory.peak", TELLS_COUNTS},
 					      {CONTROLLER_MEMORY, "memory.events", TELLS_COUNTS},
-					      {CONTROLLER_PIDS, "pids.peak"},
+					      {CONTROLLER_PIDS, "pids.peak", TELLS_COUNTS},
 					      {CONTROLLER_PIDS, "pids.events", TELLS_COUNTS},
 					      {CONTROLLER_IO, "io.stat"},
 					      {0, "cpu.pressure"},

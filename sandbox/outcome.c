@@ -52,6 +52,13 @@ static void killed(struct sandbox_outcome *out, const char *limit)
 	out->shell_status = STATUS_LIMIT;
 }
 
+static void errored(struct sandbox_outcome *out)
+{
+	out->verdict = SANDBOX_ERRORED;
+	out->infrastructure = true;
+	out->shell_status = STATUS_NOT_SET_UP;
+}
+
 static void judge_memory(const struct ending *e, const struct sandbox_limits *limits,
 			 struct sandbox_outcome *out)
 {
@@ -61,6 +68,21 @@ static void judge_memory(const struct ending *e, const struct sandbox_limits *li
 	say(out, "over the memory limit of %s (peak %s)%s%s", size(limits->memory, limit),
 	    size(out->usage.memory_peak, peak), e->victim ? ", in process " : "",
 	    e->victim ? e->victim : "");
+}
+
+/* The limit that was reached is another's. */
+static void judge_memory_above(const struct ending *e, const struct sandbox_limits *limits,
+			       struct sandbox_outcome *out)
+{
+	char limit[32], peak[32];
+
+	errored(out);
+	say(out,
+	    "%s was killed for want of memory %s%s (peak %s): a group above the job's, or the "
+	    "host, had no more; give that more memory, or run fewer jobs at once",
+	    e->victim ? e->victim : "a process",
+	    limits->memory ? "within the limit of " : "without a limit",
+	    limits->memory ? size(limits->memory, limit) : "", size(out->usage.memory_peak, peak));
 }
 
 static void judge_cause(const struct ending *e, const struct sandbox_limits *limits,
@@ -99,19 +121,37 @@ static void judge_cause(const struct ending *e, const struct sandbox_limits *lim
 		say(out, "%s", e->reason ? e->reason : "the caller ended it");
 		break;
 	default:
-		out->verdict = SANDBOX_ERRORED;
-		out->infrastructure = true;
-		out->shell_status = STATUS_NOT_SET_UP;
+		errored(out);
 		say(out, "%s", e->reason ? e->reason : "the sandbox failed");
 		break;
 	}
 }
 
-/* The forks that the limit refused are told where they explain a failure. */
+/* Whom his own limit refuses has reached it. Where the most isn't known, it is the likelier one. */
+static bool reached_own_tasks(const struct ending *e, const struct sandbox_usage *usage)
+{
+	bool known = usage->measured & SANDBOX_MEASURED_TASKS;
+
+	return e->fewest_tasks && (!known || usage->tasks_peak >= e->fewest_tasks);
+}
+
+/* The forks that a limit refused are told where they explain a failure. */
 static bool judge_tasks(const struct ending *e, const struct sandbox_limits *limits,
 			struct sandbox_outcome *out, const char *how)
 {
-	if (!limits->tasks || !e->counts.tasks_refused)
+	if (!e->counts.tasks_refused)
+		return false;
+	if (!reached_own_tasks(e, &out->usage)) {
+		errored(out);
+		say(out,
+		    "a fork was refused %llu times, then the program %s: that was the task limit "
+		    "of a group above the job's (peak %llu); raise its pids.max, or run fewer jobs "
+		    "at once",
+		    (unsigned long long)e->counts.tasks_refused, how,
+		    (unsigned long long)out->usage.tasks_peak);
+		return true;
+	}
+	if (!limits->tasks)
 		return false;
 	killed(out, "tasks");
 	say(out, "over the task limit of %llu: a fork was refused %llu times, then the program %s",
@@ -212,6 +252,11 @@ static void judge_failure(const struct ending *e, struct sandbox_outcome *out)
 	    remedy ? remedy : "");
 }
 
+bool outcome_is_success(const struct ending *e)
+{
+	return e->cause == CAUSE_NONE && e->has_status && e->status == 0;
+}
+
 void outcome_judge(const struct ending *e, const struct sandbox_limits *limits,
 		   struct sandbox_outcome *out)
 {
@@ -223,8 +268,10 @@ void outcome_judge(const struct ending *e, const struct sandbox_limits *limits,
 		judge_failure(e, out);
 	else if (e->cause != CAUSE_NONE && e->cause != CAUSE_MEMORY)
 		judge_cause(e, limits, out);
-	else if (e->counts.oom_kills && limits->memory)
+	else if (e->counts.oom_kills && e->counts.memory_full && limits->memory)
 		judge_memory(e, limits, out);
+	else if (e->counts.oom_kills && !outcome_is_success(e))
+		judge_memory_above(e, limits, out);
 	else if (e->has_status)
 		judge_status(e, limits, out);
 	else

@@ -76,6 +76,8 @@ int sandbox_set_limits(struct sandbox *s, const struct sandbox_limits *limits, s
 	next.inodes = s->limits.inodes;
 	next.files = s->limits.files;
 	s->limits = next;
+	if (next.tasks && (!s->ending.fewest_tasks || next.tasks < s->ending.fewest_tasks))
+		s->ending.fewest_tasks = next.tasks;
 	s->next_cpu_check = 0;
 	watch_clocks(s);
 	return 0;
@@ -257,6 +259,7 @@ static int try_start(const struct sandbox_spec *spec, struct sandbox **out, stru
 	if (rc < 0)
 		return rc;
 	s->limits = spec->limits;
+	s->ending.fewest_tasks = spec->limits.tasks;
 	s->output = spec->output;
 	s->context = spec->context;
 	s->cut_output = spec->cut_output;

@@ -138,7 +138,8 @@ enum sandbox_verdict {
 	SANDBOX_TIMED_OUT, /* wall or idle */
 	SANDBOX_KILLED,    /* another limit */
 	SANDBOX_CANCELLED, /* sandbox_kill() */
-	SANDBOX_ERRORED,   /* the program never ran: `reason` names step, errno and remedy */
+	SANDBOX_ERRORED,   /* the program never ran, or what it ran in failed it: `reason` names
+			      step, errno and remedy */
 };
 
 /* What was measured; the rest is unknown. */

@@ -421,9 +421,12 @@ void watch_measure(struct sandbox *s, struct sandbox_usage *out)
 static void judge(struct sandbox *s)
 {
 	char victim[64];
-	int rc = s->limits.memory || s->limits.tasks ? cgroup_counts(s->cg, &s->ending.counts) : 0;
+	bool limited = s->limits.memory || s->limits.tasks;
+	int rc = 0;
 
-	if (rc < 0)
+	if (limited || !outcome_is_success(&s->ending))
+		rc = cgroup_counts(s->cg, &s->ending.counts);
+	if (rc < 0 && limited)
 		give_up(s, UNREADABLE_COUNTS, rc);
 	watch_measure(s, &s->outcome.usage);
 	s->usage = s->outcome.usage;

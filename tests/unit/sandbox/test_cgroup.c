@@ -86,8 +86,8 @@ static void what_cannot_be_read_is_no_number(void **state)
 	(void)state;
 	assert_int_equal(group_v1.cpu_us(&unreadable_v1, &us), -EBADF);
 	assert_int_equal(group_v2.cpu_us(&unreadable_v2, &us), -EBADF);
-	assert_int_equal(group_v1.counts(&unreadable_v1, &counts), -EBADF);
-	assert_int_equal(group_v2.counts(&unreadable_v2, &counts), -EBADF);
+	assert_int_equal(group_v1.counts(&unreadable_v1, 0, &counts), -EBADF);
+	assert_int_equal(group_v2.counts(&unreadable_v2, 0, &counts), -EBADF);
 }
 
 int main(void)

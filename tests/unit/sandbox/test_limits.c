@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "sandbox/cgroup_file.h"
 #include "sandbox/cgroup_place.h"
 #include "tests/unit/sandbox/jobs.h"
 
@@ -35,6 +36,7 @@
 
 static struct job job;
 static const struct sandbox_limits none;
+static const char *parent; /* of its groups; NULL: the usual one */
 
 static bool lacks(unsigned can, const char *test)
 {
@@ -79,6 +81,7 @@ static struct sandbox *start(struct sandbox_limits limits, const char *script)
 	const char *const argv[] = {"sh", "-c", script, NULL};
 	struct sandbox_spec spec = {.argv = argv,
 				    .name = job_groups,
+				    .cgroup_parent = parent,
 				    .worktree = worktree,
 				    .limits = limits,
 				    .launcher = job_launcher,
@@ -278,6 +281,81 @@ static void what_cannot_be_held_is_refused(void **state)
 		assert_true(job.outcome.infrastructure);
 		assert_int_equal(job.length, 0);
 	}
+}
+
+/* --- limits of others ----------------------------------------------------------------------- */
+
+static char above[80]; /* the group above a job's */
+
+/* Makes that group where the controller is. */
+static void limit_above(unsigned controller, const char *v2, const char *v1, const char *value)
+{
+	const struct places *places = places_get();
+	owned_fd dir = -1;
+	size_t i = 0;
+
+	while (i < places->count &&
+	       (places->place[i].dir < 0 || !(places->place[i].controllers & controller)))
+		i++;
+	assert_true(i < places->count);
+	(void)snprintf(above, sizeof(above), "%s-above", job_groups);
+	assert_true(mkdirat(places->place[i].dir, above, 0755) == 0 || errno == EEXIST);
+	dir = openat(places->place[i].dir, above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(dir >= 0);
+	assert_int_equal(cgroup_write_text(dir, places->place[i].v2 ? v2 : v1, value), 0);
+}
+
+/* At the end: till then a launcher may keep groups ready below it. */
+static void remove_above(void)
+{
+	const struct places *places = places_get();
+
+	for (size_t i = 0; i < places->count && above[0]; i++)
+		if (places->place[i].dir >= 0)
+			(void)unlinkat(places->place[i].dir, above, AT_REMOVEDIR);
+}
+
+static void finish_below(struct sandbox_limits limits, const char *script)
+{
+	parent = above;
+	finish(start(limits, script));
+	parent = NULL;
+}
+
+static void assert_not_its_own_limit(void)
+{
+	assert_verdict(&job, SANDBOX_ERRORED);
+	assert_true(job.outcome.infrastructure);
+	assert_null(job.outcome.limit);
+	if (!strstr(job.outcome.reason, "a group above"))
+		fail_msg("%s", job.outcome.reason);
+}
+
+static void memory_that_a_group_above_lacks_is_not_the_jobs_fault(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY);
+	limit_above(CONTROLLER_MEMORY, "memory.max", "memory.limit_in_bytes", "50331648");
+	finish_below((struct sandbox_limits){.memory = 256 << 20}, HOG "; sleep 120");
+	assert_not_its_own_limit();
+	assert_true(job.outcome.usage.wall_ms < SOON_MS);
+	finish_below(none, HOG);
+	assert_not_its_own_limit();
+	finish_below((struct sandbox_limits){.memory = MEMORY}, HOG "; sleep 120");
+	assert_killed_for("memory");
+	limit_above(CONTROLLER_MEMORY, "memory.max", "memory.limit_in_bytes", "8G");
+}
+
+static void tasks_that_a_group_above_lacks_are_not_the_jobs_fault(void **state)
+{
+	(void)state;
+	NEEDS(TASKS_IN_GROUPS);
+	limit_above(CONTROLLER_PIDS, "pids.max", "pids.max", "6");
+	finish_below((struct sandbox_limits){.tasks = 500}, TEN_MORE);
+	if (job.outcome.verdict != SANDBOX_FAILED) /* such a kernel tells the group above alone */
+		assert_not_its_own_limit();
+	assert_null(job.outcome.limit);
+	limit_above(CONTROLLER_PIDS, "pids.max", "pids.max", "max");
 }
 
 /* --- its caller meanwhile ------------------------------------------------------------------- */
@@ -623,6 +701,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(processor_time_of_all_processes_is_limited),
 		cmocka_unit_test(bandwidth_is_limited),
 		cmocka_unit_test(all_limits_hold_together),
+		cmocka_unit_test(memory_that_a_group_above_lacks_is_not_the_jobs_fault),
+		cmocka_unit_test(tasks_that_a_group_above_lacks_are_not_the_jobs_fault),
 		cmocka_unit_test(a_caller_rests_while_memory_is_limited),
 		cmocka_unit_test(a_caller_rests_after_memory_was_short),
 		cmocka_unit_test(processor_time_is_limited_without_a_free_descriptor),
@@ -661,5 +741,6 @@ int main(int argc, char **argv)
 	if (asked(argc, argv, "refusals"))
 		failed += cmocka_run_group_tests_name("refusals", refusals, NULL, NULL);
 	remove_worktree();
+	remove_above();
 	return failed;
 }

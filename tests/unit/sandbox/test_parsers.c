@@ -219,14 +219,16 @@ static void each_ending_has_its_verdict_and_status(void **state)
 	assert_int_equal(o.verdict, SANDBOX_FAILED); /* its own kill -9, not a limit's */
 	assert_int_equal(o.shell_status, 137);
 	assert_null(o.limit);
-	o = judge((struct ending){.has_status = true, .status = 9, .counts = {.oom_kills = 1}}, l);
+	o = judge((struct ending){.has_status = true, .status = 9, .counts = {1, true, 0}}, l);
 	assert_int_equal(o.verdict, SANDBOX_KILLED);
 	assert_string_equal(o.limit, "memory");
 	o = judge((struct ending){.has_status = true, .counts = {.tasks_refused = 1}}, l);
 	assert_int_equal(o.verdict, SANDBOX_PASSED); /* it coped */
-	o = judge(
-		(struct ending){.has_status = true, .status = 256, .counts = {.tasks_refused = 1}},
-		l);
+	o = judge((struct ending){.has_status = true,
+				  .status = 256,
+				  .counts = {.tasks_refused = 1},
+				  .fewest_tasks = 5},
+		  l);
 	assert_string_equal(o.limit, "tasks");
 	assert_int_equal(o.exit_code, 1);
 	o = judge((struct ending){.cause = CAUSE_WALL}, l);
@@ -238,6 +240,52 @@ static void each_ending_has_its_verdict_and_status(void **state)
 	o = judge((struct ending){.cause = CAUSE_NONE}, l);
 	assert_int_equal(o.verdict, SANDBOX_ERRORED); /* gone without a word */
 	assert_true(o.infrastructure);
+}
+
+static void assert_not_its_own_limit(const struct sandbox_outcome *o, const char *part)
+{
+	assert_int_equal(o->verdict, SANDBOX_ERRORED);
+	assert_true(o->infrastructure);
+	assert_int_equal(o->shell_status, 125);
+	assert_null(o->limit);
+	assert_non_null(strstr(o->reason, part));
+	assert_non_null(strstr(o->reason, "a group above"));
+}
+
+static void a_limit_that_was_not_reached_is_not_blamed_for_memory(void **state)
+{
+	struct ending e = {.cause = CAUSE_MEMORY, .counts = {.oom_kills = 1}};
+	struct sandbox_outcome o = judge(e, (struct sandbox_limits){.memory = 1 << 20});
+
+	(void)state;
+	assert_not_its_own_limit(&o, "a process was killed for want of memory within the limit");
+	e = (struct ending){.has_status = true, .status = 9, .counts = {.oom_kills = 1}};
+	o = judge(e, (struct sandbox_limits){0});
+	assert_not_its_own_limit(&o, "without a limit");
+	e.status = 0;
+	o = judge(e, (struct sandbox_limits){0});
+	assert_int_equal(o.verdict, SANDBOX_PASSED); /* it coped */
+}
+
+static void a_limit_that_was_not_reached_is_not_blamed_for_tasks(void **state)
+{
+	struct ending e = {.has_status = true,
+			   .status = 256,
+			   .counts = {.tasks_refused = 2},
+			   .fewest_tasks = 500};
+	const struct sandbox_limits limits = {.tasks = 500};
+	struct sandbox_outcome o = {.usage = {.measured = SANDBOX_MEASURED_TASKS, .tasks_peak = 5}};
+
+	(void)state;
+	outcome_judge(&e, &limits, &o);
+	assert_not_its_own_limit(&o, "a fork was refused 2 times");
+	o.usage.tasks_peak = 500;
+	outcome_judge(&e, &limits, &o);
+	assert_string_equal(o.limit, "tasks");
+	o.usage.tasks_peak = 20;
+	e.fewest_tasks = 20; /* then it was raised */
+	outcome_judge(&e, &limits, &o);
+	assert_string_equal(o.limit, "tasks");
 }
 
 static void a_failed_step_is_named_with_its_remedy(void **state)
@@ -344,6 +392,8 @@ int main(void)
 		cmocka_unit_test(a_group_outside_the_mount_is_no_place),
 		cmocka_unit_test(the_log_names_the_victim_of_this_job_only),
 		cmocka_unit_test(each_ending_has_its_verdict_and_status),
+		cmocka_unit_test(a_limit_that_was_not_reached_is_not_blamed_for_memory),
+		cmocka_unit_test(a_limit_that_was_not_reached_is_not_blamed_for_tasks),
 		cmocka_unit_test(a_failed_step_is_named_with_its_remedy),
 		cmocka_unit_test(the_report_is_json_whatever_the_reason_holds),
 		cmocka_unit_test(the_report_says_null_for_what_nothing_measured),
