@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #define DEFAULT_PARENT "cupel"
@@ -28,6 +29,13 @@ int group_same_bytes(uint64_t wanted, uint64_t got)
 	if (wanted == got)
 		return 0;
 	return got > wanted || wanted - got >= page ? -ERANGE : 0;
+}
+
+bool group_host_has_swap(void)
+{
+	struct sysinfo info;
+
+	return sysinfo(&info) < 0 || info.totalswap > 0;
 }
 
 int group_set_weight(int dir, const char *file, uint64_t weight)

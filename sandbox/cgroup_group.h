@@ -28,8 +28,9 @@ struct group_file {
 	enum tells tells;
 };
 
-/* Setters return 0 or -errno, -ERANGE when the kernel kept another value than was written; 0 lifts
- * the limit. All take the group's directory. */
+/* Setters return 0 or -errno, -ERANGE when the kernel kept another value than was written, of
+ * memory -EOPNOTSUPP when it doesn't count swap, which this host has; 0 lifts the limit. All take
+ * the group's directory. */
 struct group_ops {
 	int (*set_memory)(int dir, uint64_t bytes);
 	int (*set_tasks)(int dir, uint64_t tasks);
@@ -99,6 +100,9 @@ unsigned cgroup_wanted(const struct sandbox_limits *limits);
 
 /* SANDBOX_CAN_* of a group with these controllers. */
 unsigned cgroup_can_of(unsigned controllers, bool v2);
+
+/* A limit of memory without one of swap would be none. */
+bool group_host_has_swap(void);
 
 /* Read-back of a limit in bytes, which the kernel rounds down to pages. */
 int group_same_bytes(uint64_t wanted, uint64_t got);

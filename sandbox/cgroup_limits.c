@@ -139,6 +139,12 @@ static int hold_one(struct cgroup *cg, const struct limit *limit, struct error *
 		return error_say(err, EBUSY,
 				 "the limit of memory is below what the job uses now, and control "
 				 "groups v1 take nothing back; set a higher one, or end the job");
+	if (rc == -EOPNOTSUPP && limit->controller == CONTROLLER_MEMORY)
+		return error_say(
+			err, EOPNOTSUPP,
+			"the limit of memory can't be held: the kernel doesn't count the "
+			"swap that this host has; boot with swapaccount=1, switch swap off, "
+			"or run without that limit");
 	return told(rc, limit->name, err);
 }
 

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
 
 #define PERIOD_US 100000
@@ -25,39 +24,44 @@ static int write_limit(int dir, const char *file, uint64_t value)
 	return value ? cgroup_write_number(dir, file, value) : cgroup_write_text(dir, file, "-1");
 }
 
-static bool host_has_swap(void)
-{
-	struct sysinfo info;
-
-	return sysinfo(&info) < 0 || info.totalswap > 0;
-}
+static const char MEMORY[] = "memory.limit_in_bytes", BOTH[] = "memory.memsw.limit_in_bytes";
 
 /* Memory and swap together may never be less than memory: a limit that falls is written in one
  * order, one that rises in the other. */
 static int write_both(int dir, uint64_t bytes)
 {
-	static const char memory[] = "memory.limit_in_bytes",
-			  both[] = "memory.memsw.limit_in_bytes";
-	int rc = write_limit(dir, memory, bytes), swap;
+	int rc = write_limit(dir, MEMORY, bytes), swap;
 
 	if (rc < 0) {
-		(void)write_limit(dir, both, bytes); /* if that was it, the next one tells */
-		rc = write_limit(dir, memory, bytes);
+		(void)write_limit(dir, BOTH, bytes); /* if that was it, the next one tells */
+		rc = write_limit(dir, MEMORY, bytes);
 	}
 	if (rc < 0)
 		return rc;
-	swap = write_limit(dir, both, bytes);
-	return swap < 0 && (swap != -ENOENT || host_has_swap()) ? swap : 0;
+	swap = write_limit(dir, BOTH, bytes);
+	if (swap == -ENOENT)
+		return group_host_has_swap() ? -EOPNOTSUPP : 0;
+	return swap;
+}
+
+static int read_back(int dir, const char *file, uint64_t bytes)
+{
+	uint64_t got = 0;
+	int rc = cgroup_read_number(dir, file, &got);
+
+	return rc < 0 ? rc : group_same_bytes(bytes, got);
 }
 
 static int v1_set_memory(int dir, uint64_t bytes)
 {
-	uint64_t got = 0;
 	int rc = write_both(dir, bytes);
 
+	if (rc < 0 || !bytes)
+		return rc;
+	rc = read_back(dir, MEMORY, bytes);
 	if (rc == 0)
-		rc = cgroup_read_number(dir, "memory.limit_in_bytes", &got);
-	return rc < 0 || !bytes ? rc : group_same_bytes(bytes, got);
+		rc = read_back(dir, BOTH, bytes);
+	return rc == -ENOENT ? 0 : rc; /* then there is no swap */
 }
 
 static int v1_set_tasks(int dir, uint64_t tasks)
@@ -148,7 +152,12 @@ static int v1_set_cpuset(int dir, const char *list)
 
 static int v1_freeze(int dir, bool frozen)
 {
-	return cgroup_write_text(dir, "freezer.state", frozen ? "FROZEN" : "THAWED");
+	uint64_t got = 0;
+	int rc = cgroup_write_text(dir, "freezer.state", frozen ? "FROZEN" : "THAWED");
+
+	if (rc == 0)
+		rc = cgroup_read_number(dir, "freezer.self_freezing", &got);
+	return rc < 0 ? rc : (got == frozen ? 0 : -ERANGE);
 }
 
 /* Who forks while the list is read is met in the next round; the caller asks until it is empty. */

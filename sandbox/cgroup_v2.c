@@ -17,15 +17,26 @@ static int write_limit(int dir, const char *file, uint64_t value)
 	return value ? cgroup_write_number(dir, file, value) : cgroup_write_text(dir, file, "max");
 }
 
+/* Without swap the file may be missing; then there is nothing to forbid. */
+static int set_swap(int dir, bool forbidden)
+{
+	uint64_t got = 0;
+	int rc = cgroup_write_text(dir, "memory.swap.max", forbidden ? "0" : "max");
+
+	if (rc == -ENOENT)
+		return forbidden && group_host_has_swap() ? -EOPNOTSUPP : 0;
+	if (rc == 0)
+		rc = cgroup_read_number(dir, "memory.swap.max", &got);
+	return rc < 0 ? rc : (got == (forbidden ? 0 : UINT64_MAX) ? 0 : -ERANGE);
+}
+
 static int v2_set_memory(int dir, uint64_t bytes)
 {
 	uint64_t got = 0;
-	/* Without swap the file may be missing; then there is nothing to forbid. */
-	int rc = cgroup_write_text(dir, "memory.swap.max", bytes ? "0" : "max");
+	int rc = set_swap(dir, bytes > 0);
 
-	if (rc < 0 && rc != -ENOENT)
-		return rc;
-	rc = cgroup_write_text(dir, "memory.oom.group", bytes ? "1" : "0");
+	if (rc == 0)
+		rc = cgroup_write_text(dir, "memory.oom.group", bytes ? "1" : "0");
 	if (rc == 0)
 		rc = write_limit(dir, "memory.max", bytes);
 	if (rc == 0)
@@ -112,7 +123,12 @@ static int v2_set_cpuset(int dir, const char *list)
 
 static int v2_freeze(int dir, bool frozen)
 {
-	return cgroup_write_text(dir, "cgroup.freeze", frozen ? "1" : "0");
+	uint64_t got = 0;
+	int rc = cgroup_write_text(dir, "cgroup.freeze", frozen ? "1" : "0");
+
+	if (rc == 0)
+		rc = cgroup_read_number(dir, "cgroup.freeze", &got);
+	return rc < 0 ? rc : (got == frozen ? 0 : -ERANGE);
 }
 
 static void v2_kill(int dir)

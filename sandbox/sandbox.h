@@ -246,8 +246,8 @@ int sandbox_step(struct sandbox *s, struct error *err);
 /* Ends everything in it; `reason` becomes the outcome's. Does nothing once it is over. */
 void sandbox_kill(struct sandbox *s, const char *reason);
 
-/* Stands still, or goes on. The idle limit's clock stands still with it; the wall limit's runs on.
- */
+/* Stands still, or goes on: when this returns the kernel has been told so, and brings one process
+ * after the other to a stand. The idle limit's clock stands still; the wall limit's runs on. */
 int sandbox_freeze(struct sandbox *s, bool frozen, struct error *err);
 
 /* Takes no output until it is let go on: for whose own reader is slow. The job waits when its pipes

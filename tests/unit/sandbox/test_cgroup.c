@@ -90,6 +90,50 @@ static void what_cannot_be_read_is_no_number(void **state)
 	assert_int_equal(group_v2.counts(&unreadable_v2, 0, &counts), -EBADF);
 }
 
+/* What is written to one of the files that stand for the kernel's goes over the first characters
+ * of what it says. */
+static void swap_that_is_not_seen_forbidden_is_no_limit(void **state)
+{
+	(void)state;
+	put("memory.oom.group", "0");
+	put("memory.max", "max");
+	put("memory.swap.max", "1");
+	assert_int_equal(group_v2.set_memory(dir, 33554432), 0);
+	put("memory.swap.max", "4096"); /* becomes 0096 */
+	assert_int_equal(group_v2.set_memory(dir, 33554432), -ERANGE);
+	take_away("memory.swap.max");
+	take_away("memory.max");
+	take_away("memory.oom.group");
+}
+
+static void memory_with_swap_is_read_back(void **state)
+{
+	(void)state;
+	put("memory.limit_in_bytes", "");
+	put("memory.memsw.limit_in_bytes", "");
+	assert_int_equal(group_v1.set_memory(dir, 33554432), 0);
+	put("memory.memsw.limit_in_bytes", "99999999999");
+	assert_int_equal(group_v1.set_memory(dir, 33554432), -ERANGE);
+	take_away("memory.limit_in_bytes");
+	take_away("memory.memsw.limit_in_bytes");
+}
+
+static void a_freeze_that_is_not_kept_is_told(void **state)
+{
+	(void)state;
+	put("cgroup.freeze", "0");
+	assert_int_equal(group_v2.freeze(dir, true), 0);
+	put("cgroup.freeze", "00"); /* becomes 10 */
+	assert_int_equal(group_v2.freeze(dir, true), -ERANGE);
+	take_away("cgroup.freeze");
+	put("freezer.state", "");
+	put("freezer.self_freezing", "1");
+	assert_int_equal(group_v1.freeze(dir, true), 0);
+	assert_int_equal(group_v1.freeze(dir, false), -ERANGE);
+	take_away("freezer.self_freezing");
+	take_away("freezer.state");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -97,6 +141,9 @@ int main(void)
 		cmocka_unit_test(a_group_without_files_is_removed_and_empty),
 		cmocka_unit_test(only_the_kernels_word_says_empty),
 		cmocka_unit_test(what_cannot_be_read_is_no_number),
+		cmocka_unit_test(swap_that_is_not_seen_forbidden_is_no_limit),
+		cmocka_unit_test(memory_with_swap_is_read_back),
+		cmocka_unit_test(a_freeze_that_is_not_kept_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
