@@ -66,6 +66,7 @@ int cgroup_enter(struct cgroup *cg, pid_t pid, struct error *err);
 /* SANDBOX_CAN_* that this job's groups hold. */
 unsigned cgroup_holds(const struct cgroup *cg);
 
+/* On failure those before hold on, as far as the kernel lets them. */
 int cgroup_set_limits(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err);
 int cgroup_freeze(struct cgroup *cg, bool frozen, struct error *err);
 void cgroup_kill(struct cgroup *cg);

@@ -212,8 +212,9 @@ static int hold_weight_on(struct group *g, dev_t disk, uint64_t weight, struct e
 	return told(g->ops->set_io_weight(g->dir, how, weight), "io weight", err);
 }
 
-static int hold_io_weight(struct cgroup *cg, uint64_t weight, struct error *err)
+static int hold_io_weight(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
 {
+	const uint64_t weight = limits->io_weight;
 	struct group *g;
 	int rc = io_group(cg, weight, &g, err);
 
@@ -222,8 +223,9 @@ static int hold_io_weight(struct cgroup *cg, uint64_t weight, struct error *err)
 	return rc;
 }
 
-static int hold_cpuset(struct cgroup *cg, const char *list, struct error *err)
+static int hold_cpuset(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
 {
+	const char *list = limits->cpuset;
 	struct group *g = cgroup_holder(cg, CONTROLLER_CPUSET);
 	int rc;
 
@@ -264,31 +266,73 @@ int cgroup_open(struct cgroup *cg, const struct sandbox_limits *limits, struct e
 	return rc < 0 ? error_set(err, -rc, "open what the job's control group tells") : 0;
 }
 
+static int hold_memory(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
+{
+	const struct limit limit = {"memory", CONTROLLER_MEMORY, limits->memory,
+				    offsetof(struct group_ops, set_memory)};
+	/* Before anybody can be over it. */
+	int rc = limits->memory ? watch_memory(cg, err) : 0;
+
+	return rc < 0 ? rc : hold_one(cg, &limit, err);
+}
+
+static int hold_tasks(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
+{
+	const struct limit limit = {"tasks", CONTROLLER_PIDS, limits->tasks,
+				    offsetof(struct group_ops, set_tasks)};
+
+	return hold_one(cg, &limit, err);
+}
+
+static int hold_cpus(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
+{
+	const struct limit limit = {"cpus", CONTROLLER_CPU, limits->cpu_milli,
+				    offsetof(struct group_ops, set_cpu)};
+
+	return hold_one(cg, &limit, err);
+}
+
+static int hold_cpu_weight(struct cgroup *cg, const struct sandbox_limits *limits,
+			   struct error *err)
+{
+	const struct limit limit = {"cpu weight", CONTROLLER_CPU, limits->cpu_weight,
+				    offsetof(struct group_ops, set_weight)};
+
+	return hold_one(cg, &limit, err);
+}
+
+/* By who watches the job: it must be measured. */
+static int hold_cpu_time(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
+{
+	return limits->cpu_time_ms && !(cg->holds & SANDBOX_CAN_CPU_TIME)
+		       ? refuse(cg, "cpu time", SANDBOX_CAN_CPU_TIME, err)
+		       : 0;
+}
+
+static int (*const all[])(struct cgroup *cg, const struct sandbox_limits *limits,
+			  struct error *err) = {
+	hold_memory, hold_tasks,     hold_cpus,   hold_cpu_weight,
+	hold_io,     hold_io_weight, hold_cpuset, hold_cpu_time,
+};
+
 static int hold(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
 {
-	const struct limit all[] = {
-		{"memory", CONTROLLER_MEMORY, limits->memory,
-		 offsetof(struct group_ops, set_memory)},
-		{"tasks", CONTROLLER_PIDS, limits->tasks, offsetof(struct group_ops, set_tasks)},
-		{"cpus", CONTROLLER_CPU, limits->cpu_milli, offsetof(struct group_ops, set_cpu)},
-		{"cpu weight", CONTROLLER_CPU, limits->cpu_weight,
-		 offsetof(struct group_ops, set_weight)},
-	};
-	int rc = limits->memory ? watch_memory(cg, err) : 0; /* before anybody can be over it */
+	int rc = 0;
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && rc == 0; i++)
-		rc = hold_one(cg, &all[i], err);
-	if (rc == 0)
-		rc = hold_io(cg, limits, err);
-	if (rc == 0)
-		rc = hold_io_weight(cg, limits->io_weight, err);
-	if (rc == 0)
-		rc = hold_cpuset(cg, limits->cpuset, err);
-	if (rc == 0 && limits->cpu_time_ms && !(cg->holds & SANDBOX_CAN_CPU_TIME))
-		rc = refuse(cg, "cpu time", SANDBOX_CAN_CPU_TIME, err);
+		rc = all[i](cg, limits, err);
 	if (rc == 0)
 		cg->held = *limits;
 	return rc;
+}
+
+/* Each that the kernel lets, whatever becomes of the others. */
+static void hold_again(struct cgroup *cg)
+{
+	const struct sandbox_limits limits = cg->held;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		(void)all[i](cg, &limits, NULL); /* the first failure is told */
 }
 
 int cgroup_prepare(struct cgroup *cg, const struct sandbox_limits *limits, struct error *err)
@@ -303,9 +347,14 @@ int cgroup_set_limits(struct cgroup *cg, const struct sandbox_limits *limits, st
 {
 	int rc = cgroup_open(cg, limits, err);
 
+	if (rc < 0)
+		return rc;
 	cg->runs = true;
 	cg->drained = false;
-	return rc < 0 ? rc : hold(cg, limits, err);
+	rc = hold(cg, limits, err);
+	if (rc < 0)
+		hold_again(cg);
+	return rc;
 }
 
 void cgroup_drain(struct cgroup *cg)

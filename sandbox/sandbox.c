@@ -67,8 +67,10 @@ int sandbox_set_limits(struct sandbox *s, const struct sandbox_limits *limits, s
 			"the limits of disk, inodes and files stay what they are while a job runs");
 	if (rc == 0 && !s->dead)
 		rc = cgroup_set_limits(s->cg, limits, err);
-	if (rc == 0 && !s->dead && watch_limits(s, limits) < 0)
+	if (rc == 0 && !s->dead && watch_limits(s, limits) < 0) {
 		rc = error_set(err, errno, "watch the limits");
+		(void)cgroup_set_limits(s->cg, &s->limits, NULL); /* they could be had before */
+	}
 	if (rc < 0)
 		return rc;
 	next = *limits;

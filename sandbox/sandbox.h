@@ -258,7 +258,8 @@ void sandbox_hold_output(struct sandbox *s, bool held);
 /* New limits for a running job; the ones of 0 are lifted. Disk, inodes and files stay what they
  * are: another value than that and 0 is -EOPNOTSUPP. So are limits of io and the processors for a
  * job that was started without such a limit, and on v1 those of cpus and weight: its groups are
- * made for what was asked. Less memory than it uses ends it; on v1 that is -EBUSY. */
+ * made for what was asked. On failure the limits stay what they were. Less memory than it uses ends
+ * it; on v1 that is -EBUSY. */
 int sandbox_set_limits(struct sandbox *s, const struct sandbox_limits *limits, struct error *err);
 
 /* What it uses now. */

@@ -372,6 +372,36 @@ static void groups_are_made_for_what_was_asked(void **state)
 			 -EOPNOTSUPP);
 }
 
+/* Of the running job. */
+static void note_limits(char *out, size_t size)
+{
+	(void)snprintf(out, size, "%s",
+		       group_file(CONTROLLER_MEMORY, "memory.max", "memory.limit_in_bytes"));
+	(void)snprintf(out + strlen(out), size - strlen(out), "%s",
+		       group_file(CONTROLLER_PIDS, "pids.max", "pids.max"));
+}
+
+static void limits_that_are_refused_leave_those_before(void **state)
+{
+	struct sandbox_limits limits = {.memory = 256 << 20, .wall_ms = 60000};
+	owned(sandbox) *s = NULL;
+	char before[128], after[128];
+
+	(void)state;
+	SKIP_UNLESS((sandbox_can() & SANDBOX_CAN_MEMORY) && (sandbox_can() & SANDBOX_CAN_TASKS),
+		    "no controllers of memory and tasks");
+	s = start(limits, NULL);
+	note_limits(before, sizeof(before));
+	assert_string_equal(before, "268435456\nmax\n");
+	limits.memory = 128 << 20;
+	limits.tasks = 20;
+	limits.cpu_time_ms = 60000;
+	(void)strcpy(limits.cpuset, "0"); /* it has no group for that */
+	assert_int_equal(sandbox_set_limits(s, &limits, NULL), -EOPNOTSUPP);
+	note_limits(after, sizeof(after));
+	assert_string_equal(after, before);
+}
+
 static void a_user_is_refused_what_he_cannot_hold(void **state)
 {
 	(void)state;
@@ -426,6 +456,7 @@ int main(void)
 		cmocka_unit_test(processors_that_are_not_there_are_refused),
 		cmocka_unit_test(processors_change_while_it_runs),
 		cmocka_unit_test(groups_are_made_for_what_was_asked),
+		cmocka_unit_test(limits_that_are_refused_leave_those_before),
 		cmocka_unit_test(a_user_is_refused_what_he_cannot_hold),
 		cmocka_unit_test(only_what_was_measured_is_told),
 		cmocka_unit_test(who_waits_for_a_processor_is_told),
