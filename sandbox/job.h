@@ -47,7 +47,7 @@ void watch_clocks(struct sandbox *s);
 /* Who isn't let run isn't blamed for his silence: the clock of idleness stands still meanwhile. */
 void watch_freeze(struct sandbox *s, bool frozen);
 
-/* Ends the job; the first cause counts. */
+/* Ends the job; the first cause counts. CAUSE_NONE: it has ended itself, what is left goes. */
 void watch_kill(struct sandbox *s, enum cause cause);
 
 /* Nor is he blamed whose output isn't taken. */

@@ -164,6 +164,42 @@ static void check_memory(struct sandbox *s)
 		watch_kill(s, CAUSE_MEMORY);
 }
 
+static void forget(struct sandbox *s, int *fd)
+{
+	(void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, *fd, NULL);
+	(void)close(*fd);
+	*fd = -1;
+}
+
+static void read_control(struct sandbox *s)
+{
+	struct message m;
+	ssize_t n = recv(s->job.control, &m, sizeof(m), MSG_DONTWAIT);
+
+	if (n == sizeof(m) && m.word == WORD_ENDED) {
+		s->ending.has_status = m.status != -1;
+		s->ending.status = m.status;
+		s->usage.disk_peak = m.disk;
+		s->ending.no_bytes = m.no_bytes;
+		s->ending.no_inodes = m.no_inodes;
+		s->ended = m.ended;
+		cgroup_drain(s->cg);
+	} else if (n == sizeof(m) && m.word == WORD_REAPED) {
+		s->reaped = m.usage;
+		s->was_reaped = true;
+	} else if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+		forget(s, &s->job.control);
+	}
+}
+
+/* Who ended in time isn't blamed for how long it takes until all of him is gone. */
+static void time_is_up(struct sandbox *s, enum cause cause, int64_t end)
+{
+	if (!s->ended && s->job.control >= 0)
+		read_control(s);
+	watch_kill(s, s->ended && s->ended < end ? CAUSE_NONE : cause);
+}
+
 /* Looks at the clocks and sets the timer to the next moment of interest. */
 void watch_clocks(struct sandbox *s)
 {
@@ -178,7 +214,7 @@ void watch_clocks(struct sandbox *s)
 		int64_t end = s->started + (int64_t)l->wall_ms;
 
 		if (now >= end)
-			watch_kill(s, CAUSE_WALL);
+			time_is_up(s, CAUSE_WALL, end);
 		else
 			earliest(&next, end);
 	}
@@ -186,7 +222,7 @@ void watch_clocks(struct sandbox *s)
 		int64_t end = s->last_output + (int64_t)l->idle_ms;
 
 		if (now >= end)
-			watch_kill(s, CAUSE_IDLE);
+			time_is_up(s, CAUSE_IDLE, end);
 		else
 			earliest(&next, end);
 	}
@@ -236,13 +272,6 @@ void watch_hold(struct sandbox *s, bool held)
 		watch_clocks(s);
 }
 
-static void forget(struct sandbox *s, int *fd)
-{
-	(void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, *fd, NULL);
-	(void)close(*fd);
-	*fd = -1;
-}
-
 /* Takes over what came, up to the limit. */
 static void take(struct sandbox *s, int stream, const char *bytes, size_t length)
 {
@@ -284,27 +313,6 @@ static bool read_output(struct sandbox *s, int i)
 			return false;
 	}
 	return true;
-}
-
-static void read_control(struct sandbox *s)
-{
-	struct message m;
-	ssize_t n = recv(s->job.control, &m, sizeof(m), MSG_DONTWAIT);
-
-	if (n == sizeof(m) && m.word == WORD_ENDED) {
-		s->ending.has_status = m.status != -1;
-		s->ending.status = m.status;
-		s->usage.disk_peak = m.disk;
-		s->ending.no_bytes = m.no_bytes;
-		s->ending.no_inodes = m.no_inodes;
-		s->ended = m.ended;
-		cgroup_drain(s->cg);
-	} else if (n == sizeof(m) && m.word == WORD_REAPED) {
-		s->reaped = m.usage;
-		s->was_reaped = true;
-	} else if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-		forget(s, &s->job.control);
-	}
 }
 
 /* The first process's are there when it is gone. The launcher's follow when it is asked, or its

@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -660,6 +661,92 @@ static void a_fork_bomb_is_gone_with_its_job(void **state)
 	assert_false(job_groups_are_left());
 }
 
+/* The running job's process of that name; 0: there is none. */
+static pid_t find_process(const char *name)
+{
+	const struct places *places = places_get();
+	char path[128], procs[1024] = "", comm[32], *at = procs, *end;
+	long pid;
+
+	(void)snprintf(path, sizeof(path), "cupel/%s/cgroup.procs", job_groups);
+	for (size_t i = 0; i < places->count && !procs[0]; i++)
+		if (places->place[i].dir >= 0)
+			(void)cgroup_read_text(places->place[i].dir, path, procs, sizeof(procs));
+	while ((pid = strtol(at, &end, 10)) > 0) {
+		at = end;
+		(void)snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
+		if (cgroup_read_text(AT_FDCWD, path, comm, sizeof(comm)) > 0 &&
+		    strcspn(comm, "\n") == strlen(name) && strncmp(comm, name, strlen(name)) == 0)
+			return (pid_t)pid;
+	}
+	return 0;
+}
+
+/* Who is traced stays, dead, until his tracer has seen it: the job isn't gone before. */
+static pid_t trace(const char *name)
+{
+	int64_t end = clock_boot_ms() + SOON_MS;
+	pid_t pid;
+
+	while ((pid = find_process(name)) == 0) {
+		if (clock_boot_ms() > end)
+			fail_msg("no process %s comes", name);
+		(void)poll(NULL, 0, 1);
+	}
+	assert_int_equal(ptrace(PTRACE_SEIZE, pid, NULL, NULL), 0);
+	return pid;
+}
+
+static void wait_for_death(pid_t pid)
+{
+	int64_t end = clock_boot_ms() + SOON_MS;
+	siginfo_t info = {0};
+
+	while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 &&
+	       info.si_pid != pid) {
+		if (clock_boot_ms() > end)
+			fail_msg("process %d doesn't die", (int)pid);
+		(void)poll(NULL, 0, 1);
+	}
+	assert_int_equal(info.si_pid, pid);
+}
+
+/* Of the running job, soon; until it has passed. */
+static void pass_wall_limit(struct sandbox *s)
+{
+	struct sandbox_limits limits = {0};
+	struct sandbox_usage usage;
+
+	sandbox_usage(s, &usage);
+	limits.wall_ms = usage.wall_ms + 1;
+	assert_int_equal(sandbox_set_limits(s, &limits, NULL), 0);
+	while (usage.wall_ms <= limits.wall_ms) {
+		wait_ms(s, 1);
+		sandbox_usage(s, &usage);
+	}
+	assert_int_equal(sandbox_step(s, NULL), 0);
+}
+
+static void who_ended_in_time_is_not_timed_out_when_his_end_takes_long(void **state)
+{
+	struct sandbox *s;
+	pid_t kept;
+
+	(void)state;
+	if (geteuid() != 0 || !(sandbox_can() & SANDBOX_CAN_FREEZE)) {
+		print_message("SKIP %s: a job's process can't be traced from outside\n", __func__);
+		skip();
+	}
+	s = start(none, "sleep 120 & read x < go");
+	kept = trace("sleep");
+	assert_int_equal(write(go, "\n", 1), 1);
+	wait_for_death(kept); /* with the program */
+	pass_wall_limit(s);
+	assert_int_equal(waitpid(kept, NULL, __WALL), kept);
+	finish(s);
+	assert_verdict(&job, SANDBOX_PASSED);
+}
+
 static void what_a_dead_caller_left_can_be_removed(void **state)
 {
 	int status = -1;
@@ -720,6 +807,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(processor_time_can_be_limited_while_it_runs),
 		cmocka_unit_test(bandwidth_can_be_lowered),
 		cmocka_unit_test(a_fork_bomb_is_gone_with_its_job),
+		cmocka_unit_test(who_ended_in_time_is_not_timed_out_when_his_end_takes_long),
 		cmocka_unit_test(what_a_dead_caller_left_can_be_removed),
 	};
 	const struct CMUnitTest refusals[] = {cmocka_unit_test(what_cannot_be_held_is_refused)};
