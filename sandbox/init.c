@@ -3,7 +3,6 @@
 #include "sandbox/landlock.h"
 #include "sandbox/network.h"
 #include "sandbox/order.h"
-#include "sandbox/packet.h"
 #include "sandbox/payload.h"
 #include "sandbox/priority.h"
 #include "sandbox/reaper.h"
@@ -343,15 +342,6 @@ static size_t birthday(const struct plan *plan)
 	return at;
 }
 
-/* When nobody listens the program goes with this process. */
-static void say_running(const struct plan *plan)
-{
-	const struct message m = {.word = WORD_RUNNING};
-
-	if (packet_send(plan->control, &m, sizeof(m), NULL, 0) < 0)
-		_exit(1);
-}
-
 void init_main(struct plan *plan)
 {
 	static struct payload payload;
@@ -365,7 +355,6 @@ void init_main(struct plan *plan)
 		say(plan, &plan->failure);
 		_exit(1);
 	}
-	say_running(plan);
 	reaper_wait(plan, &payload, &m);
 	say(plan, &m);
 	reaper_release(plan);

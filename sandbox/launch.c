@@ -268,14 +268,14 @@ static int handshake(struct launched *l, struct message *failure, struct error *
 			return error_say(err, ECHILD,
 					 "the sandbox's first process died while it was set up; "
 					 "the memory limit may be too small even for that");
-		if (m.word == WORD_RUNNING)
+		if (m.word == WORD_READY) {
+			l->may_have_run = true;
 			return 0;
+		}
 		if (m.word == WORD_FAILED) {
 			*failure = m;
 			return 0;
 		}
-		if (m.word == WORD_READY)
-			l->may_have_run = true;
 		if (m.word == WORD_REAPED) {
 			l->reaped = true;
 			l->status = m.status;

@@ -35,8 +35,8 @@ struct launched {
 int launch_begin(struct plan *plan, struct sandbox_launcher *launcher, struct cgroup *cg,
 		 struct launched *l, struct error *err);
 
-/* Waits for it. The program runs when this returns 0 and `failure` has no word; with WORD_FAILED
- * there it never did, and nothing is left of it. Groups stay the caller's. */
+/* Waits for it. The program is executed next when this returns 0 and `failure` has no word; with
+ * WORD_FAILED there it never was, and nothing is left of it. Groups stay the caller's. */
 int launch_end(struct plan *plan, struct cgroup *cg, struct launched *l, struct message *failure,
 	       struct error *err);
 

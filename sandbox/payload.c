@@ -205,10 +205,10 @@ struct do_step {
 /* The filter denies nothing that the late ones call. */
 static const struct do_step early[] = {
 	{STEP_USER, user}, {STEP_CAPS, caps}, {STEP_SECCOMP, seccomp}, {STEP_NONE, NULL}};
-static const struct do_step late[] = {{STEP_LISTENER, announce}, {STEP_STDIO, stdio},
-				      {STEP_WORKDIR, workdir},   {STEP_LANDLOCK, landlock_apply},
-				      {STEP_LIMITS, limits},     {STEP_EXEC, execute},
-				      {STEP_NONE, NULL}};
+static const struct do_step late[] = {
+	{STEP_STDIO, stdio},       {STEP_WORKDIR, workdir}, {STEP_LANDLOCK, landlock_apply},
+	{STEP_LISTENER, announce}, {STEP_LIMITS, limits},   {STEP_EXEC, execute},
+	{STEP_NONE, NULL}};
 
 static int run(struct plan *plan, const struct do_step *step)
 {

@@ -15,11 +15,11 @@
 /* What the child says through the control socket, one message a packet. */
 enum word {
 	WORD_FAILED = 1, /* a step failed: the program never ran */
-	WORD_READY,      /* it is about to be executed; comes with its filter's listener, if any */
-	WORD_RUNNING,    /* the program was executed */
-	WORD_ENDED,      /* it ended with `status` */
-	WORD_REAPED,     /* of the launcher: the first process is gone, with `status` and `usage` */
-	WORD_HALTED,     /* for tests: stands still at `step` */
+	WORD_READY,  /* it is executed next, and only that can still fail; comes with its filter's
+			listener, if there is one */
+	WORD_ENDED,  /* it ended with `status` */
+	WORD_REAPED, /* of the launcher: the first process is gone, with `status` and `usage` */
+	WORD_HALTED, /* for tests: stands still at `step` */
 };
 
 struct message {

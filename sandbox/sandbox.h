@@ -228,12 +228,13 @@ pid_t sandbox_launcher_pid(const struct sandbox_launcher *l);
 void sandbox_launcher_free(struct sandbox_launcher *l);
 OWNED(sandbox_launcher)
 
-/* Returns when the program runs or was refused. On failure nothing is left behind: -EINVAL is the
- * spec's own fault, any other errno the host's. What goes wrong from the first process of the job
- * on (a step of the set-up, a command that isn't there) is no failure here: the first step says 1,
- * and the outcome SANDBOX_ERRORED. The one thing that may stay is a first process that doesn't die
- * when it is killed, in a frozen control group or waiting for a disk: the failure tells so, after
- * some seconds. Safe in a forked child, as long as that has one thread. */
+/* Returns when the program is about to be executed, or was refused. On failure nothing is left
+ * behind: -EINVAL is the spec's own fault, any other errno the host's. What goes wrong from the
+ * first process of the job on (a step of the set-up, a command that isn't there) is no failure
+ * here, but a job that is soon over, with SANDBOX_ERRORED as its outcome. The one thing that may
+ * stay is a first process that doesn't die when it is killed, in a frozen control group or waiting
+ * for a disk: the failure tells so, after some seconds. Safe in a forked child, as long as that has
+ * one thread. */
 int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct error *err);
 
 /* Readable when sandbox_step() has something to do; borrowed. */

@@ -37,10 +37,10 @@ enum step {
 	STEP_USER, /* the job's uid */
 	STEP_CAPS,
 	STEP_SECCOMP,
-	STEP_LISTENER, /* of the filter, to the caller: who can't take it has no program run */
 	STEP_STDIO,
 	STEP_WORKDIR,
 	STEP_LANDLOCK,
+	STEP_LISTENER, /* of the filter, to the caller: who can't take it has no program run */
 	STEP_LIMITS, /* rlimits */
 	STEP_EXEC,
 	STEP_COUNT,

@@ -3,6 +3,7 @@
 #include "sandbox/job.h"
 
 #include "base/clock.h"
+#include "sandbox/init.h"
 #include "sandbox/launcher.h"
 #include "sandbox/oom_log.h"
 #include "sandbox/sys.h"
@@ -71,7 +72,7 @@ int watch_limits(struct sandbox *s, const struct sandbox_limits *limits)
 
 	/* Who waits for a disk can't die before that answers: the program's end is told at once.
 	 * Otherwise the last words are read when the first process is dead. */
-	if (rc == 0 && cgroup_names_disks(limits))
+	if (rc == 0 && (cgroup_names_disks(limits) || init_fault.step))
 		rc = watch_once(s, s->job.control, EPOLLIN, EVENT_CONTROL);
 	return rc;
 }
@@ -184,6 +185,10 @@ static void read_control(struct sandbox *s)
 		s->ending.no_inodes = m.no_inodes;
 		s->ended = m.ended;
 		cgroup_drain(s->cg);
+	} else if (n == sizeof(m) && m.word == WORD_FAILED) {
+		s->ending.failure = m;
+	} else if (n == sizeof(m) && m.word == WORD_HALTED) {
+		(void)raise(SIGSTOP); /* whoever tests goes on from here */
 	} else if (n == sizeof(m) && m.word == WORD_REAPED) {
 		s->reaped = m.usage;
 		s->was_reaped = true;
@@ -315,6 +320,12 @@ static bool read_output(struct sandbox *s, int i)
 	return true;
 }
 
+/* How the program ended, or why it could not be executed. */
+static bool has_told(const struct sandbox *s)
+{
+	return s->ending.has_status || s->ending.failure.word == WORD_FAILED;
+}
+
 /* The first process's are there when it is gone. The launcher's follow when it is asked, or its
  * socket hangs up; that is done where they are of use: who ended without a word may have been
  * killed with the launcher, and where no group measures it tells the usage. */
@@ -323,15 +334,14 @@ static void take_last_words(struct sandbox *s)
 	bool asked = false;
 
 	for (;;) {
-		bool both =
-			s->launcher && !s->was_reaped &&
-			(!s->ending.has_status || !(cgroup_holds(s->cg) & SANDBOX_CAN_CPU_TIME));
+		bool both = s->launcher && !s->was_reaped &&
+			    (!has_told(s) || !(cgroup_holds(s->cg) & SANDBOX_CAN_CPU_TIME));
 		struct pollfd wait = {.fd = s->job.control, .events = POLLIN};
 
 		if (both && !asked)
 			launcher_tidy(s->launcher);
 		asked = both;
-		if (s->job.control < 0 || (s->ending.has_status && !both) ||
+		if (s->job.control < 0 || (has_told(s) && !both) ||
 		    poll(&wait, 1, both ? LAUNCHER_PATIENCE_MS : 0) <= 0)
 			return;
 		read_control(s);
@@ -367,8 +377,8 @@ static void reap(struct sandbox *s)
 	take_last_words(s);
 	if (s->ending.has_status && s->ending.cause == CAUSE_NONE)
 		judge_late(s);
-	if (!s->ending.has_status && s->ending.cause == CAUSE_NONE && s->launcher &&
-	    !s->was_reaped && s->job.control < 0) { /* its socket hung up */
+	if (!has_told(s) && s->ending.cause == CAUSE_NONE && s->launcher && !s->was_reaped &&
+	    s->job.control < 0) { /* its socket hung up */
 		s->ending.cause = CAUSE_LIBRARY;
 		s->reason = strdup("the launcher died, and the job with it");
 	}
