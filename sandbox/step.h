@@ -41,7 +41,7 @@ enum step {
 	STEP_WORKDIR,
 	STEP_LANDLOCK,
 	STEP_LISTENER, /* of the filter, to the caller: who can't take it has no program run */
-	STEP_LIMITS, /* rlimits */
+	STEP_LIMITS,   /* rlimits */
 	STEP_EXEC,
 	STEP_COUNT,
 };
