@@ -13,12 +13,12 @@ static bool is_last(const struct group *g, size_t i)
 	return i < GROUP_FILES_MAX && g->ops->last_read[i].name;
 }
 
-/* The caller's descriptors are for what he needs. */
-static bool may_keep(int fd)
+/* The caller's descriptors are for what he needs: the first that isn't kept. */
+static rlim_t first_not_kept(void)
 {
 	struct rlimit limit;
 
-	return getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)fd < limit.rlim_cur / 4;
+	return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 0 : limit.rlim_cur / 4;
 }
 
 /* -1: it isn't open. */
@@ -43,10 +43,12 @@ static bool open_one(const struct group *g, size_t i, int *fd)
 /* What isn't open is opened when it is read, and what is wrong told then. */
 void group_open_ahead(struct group *g)
 {
+	rlim_t end = first_not_kept();
+
 	for (size_t i = 0; is_last(g, i); i++) {
 		int *fd = ahead(g, i);
 
-		if (open_one(g, i, fd) && *fd >= 0 && !may_keep(*fd)) {
+		if (open_one(g, i, fd) && *fd >= 0 && (rlim_t)*fd >= end) {
 			(void)close(*fd);
 			*fd = -1;
 		}
