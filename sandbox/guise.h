@@ -11,6 +11,10 @@
 
 #define GUISE_NONE ((uid_t)-1)
 
+/* For a process that does nothing else: what guise_wear() needs is had from now on, and nothing is
+ * kept of what the kernel takes. */
+void guise_settle(void);
+
 struct guise {
 	bool worn;
 	int securebits, dumpable, death_signal;

@@ -336,8 +336,8 @@ static size_t birthday(const struct plan *plan)
 {
 	size_t at = 0;
 
-	while (at < STEPS && (plan->birth != BIRTH_READY || steps[at].step != STEP_ORDER ||
-			      !(steps[at].births & READY)))
+	while (at < STEPS &&
+	       (!plan->waits || steps[at].step != STEP_ORDER || !(steps[at].births & READY)))
 		at++;
 	return at;
 }

@@ -93,16 +93,17 @@ static void close_one(int *fd)
 	*fd = -1;
 }
 
-static void close_childs(struct plan *plan)
+static void close_childs(struct plan *plan, struct launched *l)
 {
+	if (plan->error >= 0 && plan->error != plan->output)
+		l->written[1] = plan->error;
+	if (plan->output >= 0)
+		l->written[0] = plan->output;
+	plan->output = plan->error = -1;
 	while (plan->door_count)
 		(void)close(plan->door[--plan->door_count]);
 	close_one(&plan->control);
 	close_one(&plan->input);
-	if (plan->error != plan->output)
-		close_one(&plan->error);
-	plan->error = -1;
-	close_one(&plan->output);
 }
 
 static int take_reserve(struct launched *l, int any)
@@ -132,6 +133,8 @@ void launched_done(struct launched *l)
 	close_one(&l->control);
 	close_one(&l->output[0]);
 	close_one(&l->output[1]);
+	close_one(&l->written[0]);
+	close_one(&l->written[1]);
 	close_one(&l->listener);
 }
 
@@ -356,11 +359,11 @@ int launch_begin(struct plan *plan, struct sandbox_launcher *launcher, struct cg
 	rc = make_ends(plan, l, err);
 	if (rc == 0 && !launcher) {
 		rc = bear(plan, cg, l, err);
-		close_childs(plan);
+		close_childs(plan, l);
 	}
 	if (rc == 0)
 		return 0;
-	close_childs(plan);
+	close_childs(plan, l);
 	launched_done(l);
 	return rc;
 }
@@ -371,7 +374,7 @@ int launch_end(struct plan *plan, struct cgroup *cg, struct launched *l, struct 
 	int rc = l->launcher ? await_birth(plan, l, err) : prepare(plan, cg, l, err);
 
 	*failure = (struct message){0};
-	close_childs(plan);
+	close_childs(plan, l);
 	if (rc == 0)
 		rc = handshake(l, failure, err);
 	if (rc < 0 || failure->word == WORD_FAILED)

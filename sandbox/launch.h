@@ -13,6 +13,7 @@ struct launched {
 	pid_t pid;      /* of a child of this process, to be reaped; 0: the launcher's */
 	int control;    /* says struct message */
 	int output[2];  /* stdout, stderr; the second is -1 when they are one */
+	int written[2]; /* their other ends: that the job's own are closed wakes nobody so */
 	int listener;   /* of the filter; -1: none */
 	uint32_t birth; /* of the launcher's: which */
 	struct sandbox_launcher *launcher; /* borrowed; who reaps it, or NULL, */
@@ -27,6 +28,7 @@ struct launched {
 	((struct launched){.pidfd = -1,                                                            \
 			   .control = -1,                                                          \
 			   .output = {-1, -1},                                                     \
+			   .written = {-1, -1},                                                    \
 			   .listener = -1,                                                         \
 			   .reserve = {-1, -1, -1, -1}})
 

@@ -313,6 +313,7 @@ static int make_ready(struct sandbox_launcher *l)
 {
 	struct resident_ask q = {.ids = l->model_ids,
 				 .birth = BIRTH_READY,
+				 .waits = true,
 				 .profile = l->profile,
 				 .deny = l->deny,
 				 .private_bytes = l->private_bytes,

@@ -234,6 +234,9 @@ static void adopt(struct plan *plan, const struct plan *order)
 	plan->landlock_writes = born.landlock_writes;
 	plan->listener = born.listener;
 	plan->birth = born.birth;
+	plan->waits = born.waits;
+	if (born.birth == BIRTH_READY)
+		plan->filter = born.filter;
 	plan->network_ready = born.network_ready;
 	plan->title = born.title;
 	plan->title_length = born.title_length;

@@ -279,7 +279,7 @@ int payload_start(struct payload *p, struct plan *plan)
 		init_failed(plan, STEP_FORK, errno);
 		return -plan->failure.code;
 	}
-	if (plan->birth != BIRTH_READY)
+	if (!plan->waits)
 		return 0;
 	wait_while(&p->at, PAYLOAD_BEGINS);
 	if (__atomic_load_n(&p->at, __ATOMIC_ACQUIRE) == PAYLOAD_WAITS)

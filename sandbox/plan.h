@@ -51,6 +51,7 @@ struct plan {
 	struct processors processors; /* the program's: those that the caller may use */
 
 	enum birth birth;
+	bool waits;                        /* a ready one: for its order, hours maybe */
 	int control, input, output, error; /* all above 2 */
 	int go; /* of the launcher's child: says that its ids are written; -1: `control` does */
 	int door[CGROUP_DOORS_MAX]; /* of control groups */

@@ -136,6 +136,7 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 	struct plan plan = {.spec = &spec,
 			    .ids = ids_here(r, &q->ids),
 			    .birth = q->birth,
+			    .waits = q->waits,
 			    .control = f->control,
 			    .go = go,
 			    .input = -1,
@@ -426,6 +427,8 @@ static int set_up(struct resident *r, const struct resident_ask *q, struct resid
 
 	if (rc < 0)
 		return failed(a, rc, "make a user namespace");
+	if (q->ids.privileged)
+		guise_settle();
 	(void)sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, NULL); /* whom the caller obeys is his affair */
 	sys_default_signals();                      /* what he ignores is not the jobs' */

@@ -95,7 +95,7 @@ int watch_start(struct sandbox *s, struct error *err)
 	if (rc == 0)
 		rc = watch_limits(s, &s->limits);
 	if (rc == 0)
-		rc = watch(s, s->job.listener, EPOLLIN, EVENT_DENIED);
+		rc = watch(s, s->job.listener, EPOLLIN | EPOLLONESHOT, EVENT_DENIED);
 	return rc < 0 ? error_set(err, -rc, "watch the job") : 0;
 }
 
@@ -387,7 +387,18 @@ static void reap(struct sandbox *s)
 	(void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->job.pidfd, NULL);
 }
 
-static void dispatch(struct sandbox *s, enum event event)
+/* The filter's end, which comes with everybody's, needs nothing done: its listener was disarmed by
+ * telling it. */
+static void answer_denied(struct sandbox *s, uint32_t events)
+{
+	struct epoll_event again = {.events = EPOLLIN | EPOLLONESHOT, .data.u32 = EVENT_DENIED};
+
+	if ((events & EPOLLIN) && denied_answer(s->job.listener, &s->denied) &&
+	    epoll_ctl(s->epoll, EPOLL_CTL_MOD, s->job.listener, &again) < 0)
+		watch_kill(s, CAUSE_LIBRARY); /* or it would wait for an answer without end */
+}
+
+static void dispatch(struct sandbox *s, enum event event, uint32_t happened)
 {
 	uint64_t events;
 
@@ -413,9 +424,7 @@ static void dispatch(struct sandbox *s, enum event event)
 		s->oom_look_until = clock_boot_ms() + OOM_LOOK_MS; /* by watch_clocks() */
 		break;
 	case EVENT_DENIED:
-		/* Its closing frees the filter, for which there is a better time. */
-		if (!denied_answer(s->job.listener, &s->denied))
-			(void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->job.listener, NULL);
+		answer_denied(s, happened);
 		break;
 	}
 }
@@ -512,7 +521,7 @@ int sandbox_step(struct sandbox *s, struct error *err)
 		return error_set(err, code, "watch the job");
 	}
 	for (int i = 0; i < n; i++)
-		dispatch(s, (enum event)events[i].data.u32);
+		dispatch(s, (enum event)events[i].data.u32, events[i].events);
 	if (s->dead && bury(s)) {
 		s->over = true;
 		(void)watch(s, s->job.pidfd, EPOLLIN, EVENT_PIDFD); /* it stays readable */
