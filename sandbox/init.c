@@ -84,7 +84,7 @@ static int await_go(struct plan *plan)
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (plan->birth == BIRTH_PLANNED) /* the launcher's children are where it is */
-		processor_stay(processor_here());
+		processor_stay(&plan->processors);
 	rc = enter_groups(plan);
 	close_others(plan);
 	if (rc < 0)
@@ -347,9 +347,11 @@ void init_main(struct plan *plan)
 	static struct payload payload;
 	struct message m = {.word = WORD_ENDED};
 	size_t next = birthday(plan);
+	int rc = run_steps(plan, 0, next);
 
-	if (run_steps(plan, 0, next) == 0 && payload_start(&payload, plan) == 0 &&
-	    run_steps(plan, next, STEPS) == 0)
+	if (plan->waits)
+		processors_use(&plan->processors);
+	if (rc == 0 && payload_start(&payload, plan) == 0 && run_steps(plan, next, STEPS) == 0)
 		payload_run(&payload);
 	if (plan->failure.word == WORD_FAILED) {
 		say(plan, &plan->failure);

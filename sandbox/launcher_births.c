@@ -26,7 +26,6 @@ static int ask_birth(struct sandbox_launcher *l, struct first *b, struct residen
 	q->has_group = cgroup_birth(cg) >= 0;
 	q->has_network = network >= 0;
 	q->outside = birth_stays_outside();
-	b->processor = q->processor = processor_here();
 	fds[count++] = control[1];
 	if (q->has_group)
 		fds[count++] = cgroup_birth(cg);
@@ -91,12 +90,10 @@ static bool lives(const struct first *b)
 	return b->code == 0 && poll(wait, 2, 0) == 0;
 }
 
-/* One that waits and fits, on this processor if there is one; NULL. The oldest gives way when none
- * does, and the dead do. */
+/* One that waits and fits; NULL. The oldest gives way when none does, and the dead do. */
 static struct first *find_ready(struct sandbox_launcher *l, const struct plan *plan)
 {
-	struct first *next, *found = NULL, *oldest = NULL;
-	int here = sched_getcpu();
+	struct first *next, *oldest = NULL;
 
 	for (struct first *b = l->births; b; b = next) {
 		next = b->next;
@@ -104,15 +101,11 @@ static struct first *find_ready(struct sandbox_launcher *l, const struct plan *p
 			continue;
 		if (!lives(b))
 			first_free(l, first_take(l, b));
-		else if (!fits(b, plan))
-			oldest = oldest ? oldest : b;
-		else if (b->processor == here)
+		else if (fits(b, plan))
 			return first_take(l, b);
-		else if (!found)
-			found = b;
+		else if (!oldest)
+			oldest = b;
 	}
-	if (found)
-		return first_take(l, found);
 	if (oldest && waiting(l) >= l->ready_wanted)
 		first_free(l, first_take(l, oldest));
 	return NULL;

@@ -27,7 +27,6 @@ struct first {
 	unsigned deny;
 	struct template_stamp stamp;
 	struct sandbox_limits limits; /* that its groups hold already */
-	int processor;                /* that it keeps to */
 };
 
 struct sandbox_launcher {

@@ -5,23 +5,16 @@ void processors_get(struct processors *out)
 	out->known = sched_getaffinity(0, sizeof(out->set), &out->set) == 0;
 }
 
-int processor_here(void)
+void processor_stay(const struct processors *all)
 {
-	struct processors all;
-
-	processors_get(&all); /* whom nobody could free again isn't bound */
-	return all.known ? sched_getcpu() : -1;
-}
-
-void processor_stay(int processor)
-{
+	int here = all->known ? sched_getcpu() : -1;
 	cpu_set_t one;
 
-	if (processor < 0 || processor >= CPU_SETSIZE)
+	if (here < 0 || here >= CPU_SETSIZE)
 		return;
 	CPU_ZERO(&one);
-	CPU_SET(processor, &one);
-	(void)sched_setaffinity(0, sizeof(one), &one); /* it is merely slower */
+	CPU_SET(here, &one);
+	(void)sched_setaffinity(0, sizeof(one), &one); /* else it is merely slower */
 }
 
 void processors_use(const struct processors *p)

@@ -78,6 +78,9 @@ void reaper_release(const struct plan *plan)
 /* How long whoever traces the program may take to see that it ended, and end himself. */
 #define TRACER_MS 1000
 
+/* Until then the first process stays where the program was started. */
+#define STAY_MS 10
+
 static void hold_only(int one, int other)
 {
 	int low = one < other ? one : other, high = one < other ? other : one;
@@ -121,7 +124,7 @@ void reaper_wait(const struct plan *plan, const struct payload *payload, struct 
 {
 	const uint64_t child = SYS_SIGNAL(SIGCHLD); /* is blocked */
 	int look = limits_disk(plan) ? DISK_LOOK_MS : -1, program = payload->pidfd, children;
-	bool killed = false;
+	bool killed = false, stays = true;
 
 	hold_only(plan->control, program);
 	children = (int)syscall(SYS_signalfd4, -1, &child, sizeof(child), SFD_CLOEXEC);
@@ -131,8 +134,14 @@ void reaper_wait(const struct plan *plan, const struct payload *payload, struct 
 			killed = true;
 		}
 		if (wait_for_change(children, out->ended ? -1 : program,
-				    out->ended && !killed ? TRACER_MS : look))
+				    stays                   ? STAY_MS
+				    : out->ended && !killed ? TRACER_MS
+							    : look)) {
 			out->ended = clock_boot_ms();
+		} else if (stays) {
+			processors_use(&plan->processors);
+			stays = false;
+		}
 		if (look >= 0)
 			measure_disk(plan, out);
 	}

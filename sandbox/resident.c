@@ -33,8 +33,8 @@ struct child {
 };
 
 struct resident {
-	int socket, caller; /* the caller's pidfd */
-	int processor;      /* that this thread keeps to; -1: none yet */
+	int socket, caller;           /* the caller's pidfd */
+	struct processors processors; /* that it may use */
 	int home_mounts, home_network, ready;
 	struct template_stamp stamp; /* of the ready root */
 	struct ids own;              /* a user's: the namespace that this process is in */
@@ -135,6 +135,7 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 	const struct sandbox_spec spec = {.profile = q->profile, .network = q->network};
 	struct plan plan = {.spec = &spec,
 			    .ids = ids_here(r, &q->ids),
+			    .processors = r->processors,
 			    .birth = q->birth,
 			    .waits = q->waits,
 			    .control = f->control,
@@ -161,6 +162,7 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 		rc = plan_find_title(&plan);
 	errno = -rc;
 	memcpy(plan.door, f->doors, f->door_count * sizeof(*f->doors));
+	processor_stay(&r->processors);
 	if (rc == 0 && (!elsewhere || setns(r->ready, CLONE_NEWNS) == 0) &&
 	    (ahead < 0 || setns(ahead, CLONE_NEWNET) == 0))
 		pid = birth(r->own.uids.count ? GUISE_NONE : ids_owner(&q->ids),
@@ -170,6 +172,7 @@ static pid_t make(struct resident *r, const struct resident_ask *q, const struct
 		init_fault = q->fault;
 		init_main(&plan);
 	}
+	processors_use(&r->processors);
 	if ((elsewhere && setns(r->home_mounts, CLONE_NEWNS) < 0) ||
 	    (ahead >= 0 && setns(r->home_network, CLONE_NEWNET) < 0))
 		abort(); /* it was ours a moment ago */
@@ -286,9 +289,6 @@ static void give_birth(struct resident *r, const struct resident_ask *q, const i
 
 	if (q->outside)
 		birth_stay_outside();
-	if (q->processor != r->processor)
-		processor_stay(q->processor);
-	r->processor = q->processor;
 	if (count < 1) {
 		(void)failed(&a, EPROTO, "a birth without a control socket");
 		answer(r, &a, -1);
@@ -427,6 +427,7 @@ static int set_up(struct resident *r, const struct resident_ask *q, struct resid
 
 	if (rc < 0)
 		return failed(a, rc, "make a user namespace");
+	processors_get(&r->processors);
 	if (q->ids.privileged)
 		guise_settle();
 	(void)sigfillset(&all);
@@ -479,8 +480,7 @@ static int open_caller(int socket)
 
 int resident_main(int socket)
 {
-	struct resident r = {
-		.socket = socket, .ready = -1, .processor = -1, .caller = open_caller(socket)};
+	struct resident r = {.socket = socket, .ready = -1, .caller = open_caller(socket)};
 	bool wished;
 
 	if (r.caller < 0) {

@@ -41,9 +41,8 @@ struct resident_ask {
 	uint64_t private_bytes, private_inodes; /* of its private directories, most likely */
 	enum sandbox_network network;
 	bool has_group, has_network;
-	bool waits;    /* plan.waits */
-	int processor; /* that the caller waits on; -1: any */
-	bool outside;  /* birth_stay_outside() */
+	bool waits;   /* plan.waits */
+	bool outside; /* birth_stay_outside() */
 	struct fault fault;
 	bool writable; /* ASK_DETACH */
 	dev_t device;
