@@ -16,6 +16,7 @@ struct sandbox {
 	void (*output)(void *context, int stream, const void *bytes, size_t length);
 	void *context;
 	bool cut_output;
+	bool wide[2]; /* its pipes hold PIPE_SIZE bytes */
 	char *command;
 	int epoll, timer;
 

@@ -1,7 +1,6 @@
 #include "sandbox/launch.h"
 
 #include "base/clock.h"
-#include "base/fd.h"
 #include "sandbox/birth.h"
 #include "sandbox/init.h"
 #include "sandbox/launcher.h"
@@ -24,9 +23,6 @@
 /* Who isn't dead so long after he was killed waits for a disk, or stands in a frozen control group.
  */
 #define END_TIMEOUT_MS 5000
-
-/* A pipe of that many bytes lets a job that prints a lot go on while the caller is busy. */
-#define PIPE_SIZE (1 << 18)
 
 /* The job's standard descriptors are put at 0 to 2 by dup2: nothing else may be there. */
 static int above_stdio(int *fd)
@@ -70,9 +66,8 @@ static int make_pipe(int *read_end, int *write_end)
 		return -errno;
 	*read_end = both[0];
 	*write_end = both[1];
-	(void)fcntl(both[0], F_SETPIPE_SZ, PIPE_SIZE); /* a user's quota of pipes may be used up */
 	rc = above_all(read_end, write_end);
-	return rc < 0 ? rc : fd_set_nonblocking(*read_end);
+	return rc < 0 || fcntl(*read_end, F_SETFL, O_NONBLOCK) == 0 ? rc : -errno;
 }
 
 static int make_control(int *ours, int *theirs)

@@ -22,6 +22,10 @@
 #define READ_AT_ONCE (1 << 16)
 #define READS_A_STEP 16
 
+/* A pipe of that many bytes lets a job that prints a lot go on while the caller is busy. It gets
+ * one when it has once filled the usual one. */
+#define PIPE_SIZE (1 << 18)
+
 /* The kernel buries asynchronously; how often the groups are looked at until they are empty, and
  * how long an empty one may resist its removal. */
 #define BURIAL_POLL_MS 2
@@ -312,6 +316,10 @@ static bool read_output(struct sandbox *s, int i)
 			if (s->job.output[i] >= 0)
 				forget(s, &s->job.output[i]);
 			return false;
+		}
+		if ((size_t)got == sizeof(bytes) && !s->wide[i]) {
+			s->wide[i] = true; /* or not: a user's quota of pipes may be used up */
+			(void)fcntl(s->job.output[i], F_SETPIPE_SZ, PIPE_SIZE);
 		}
 		take(s, i + 1, bytes, (size_t)got);
 		if ((size_t)got < sizeof(bytes))
