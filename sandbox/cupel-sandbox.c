@@ -173,11 +173,11 @@ static void follow(struct run *r)
 	struct pollfd rest = {.fd = outlet_fd(r->outlet), .events = POLLIN};
 
 	while (sandbox_step(r->job, NULL) != 1) {
-		if (outlet_broken(r->outlet))
-			give_up(r->job, outlet_broken(r->outlet));
 		if (r->cancelled)
 			sandbox_hold_output(r->job, false);
 		await_event(r);
+		if (outlet_broken(r->outlet)) /* before a step says that it is over */
+			give_up(r->job, outlet_broken(r->outlet));
 	}
 	outlet_heard(r->outlet);
 	if (!outlet_is_empty(r->outlet))

@@ -93,6 +93,16 @@ class Readers(Waiting):
             self.assertEqual(done.stderr.count("\n"), int(status != 0), done.stderr)
 
 
+    def test_no_output_is_lost_silently(self):
+        """Also where the job is over before it is known that its last words could not be written."""
+        for launcher in ((), ("--launcher",)):
+            for _ in range(30):
+                with open("/dev/full", "w") as full:
+                    done = subprocess.run([BIN / "cupel-sandbox", *launcher, "--", "echo", "lost"], cwd=self.tree, timeout=SECONDS,
+                                          stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True)
+                self.assertEqual(done.returncode, 137, done.stderr)
+
+
 class Signals(Waiting):
     def test_what_would_end_it_cancels_the_job(self):
         for number in (signal.SIGUSR1, signal.SIGALRM, signal.SIGXCPU, signal.SIGHUP, signal.SIGRTMIN):
