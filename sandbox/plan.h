@@ -17,6 +17,7 @@ enum word {
 	WORD_FAILED = 1, /* a step failed: the program never ran */
 	WORD_READY,  /* it is executed next, and only that can still fail; comes with its filter's
 			listener, if there is one */
+	WORD_ENDING, /* it ended, at `ended`; its status is somebody's who traces it */
 	WORD_ENDED,  /* it ended with `status` */
 	WORD_REAPED, /* of the launcher: the first process is gone, with `status` and `usage` */
 	WORD_HALTED, /* for tests: stands still at `step` */

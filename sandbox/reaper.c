@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -75,7 +76,7 @@ void reaper_release(const struct plan *plan)
 /* How often the disk is looked at while a job with a limit of it runs. */
 #define DISK_LOOK_MS 1000
 
-/* How long whoever traces the program may take to see that it ended, and end himself. */
+/* How long whoever traces the program may take to wait for it, or to end, before all are killed. */
 #define TRACER_MS 1000
 
 /* Until then the first process stays where the program was started. */
@@ -118,31 +119,44 @@ static bool wait_for_change(int children, int program, int ms)
 	return wait[1].revents != 0;
 }
 
-/* Whom another process traces, his parent learns of when that one has seen the end, or has ended
- * himself (ptrace(2)): it is given a moment to write down what it traced, then killed. */
+/* It can't be waited for as long as somebody traces it. */
+static void tell_ending(const struct plan *plan, const struct message *m)
+{
+	struct message told = *m;
+
+	told.word = WORD_ENDING;
+	(void)send(plan->control, &told, sizeof(told), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* Whom another process traces, his parent learns of when that one has waited for him, or has ended
+ * himself (ptrace(2)): he gets TRACER_MS for it. */
 void reaper_wait(const struct plan *plan, const struct payload *payload, struct message *out)
 {
 	const uint64_t child = SYS_SIGNAL(SIGCHLD); /* is blocked */
-	int look = limits_disk(plan) ? DISK_LOOK_MS : -1, program = payload->pidfd, children;
-	bool killed = false, stays = true;
+	int program = payload->pidfd, children, look;
+	bool told = false, killed = false, stays = true;
 
 	hold_only(plan->control, program);
 	children = (int)syscall(SYS_signalfd4, -1, &child, sizeof(child), SFD_CLOEXEC);
+	look = limits_disk(plan) || children < 0 ? DISK_LOOK_MS : -1;
 	while (!reap(payload->pid, &out->status)) {
-		if (out->ended && !killed && clock_boot_ms() - out->ended >= TRACER_MS) {
+		if (out->ended && !told)
+			tell_ending(plan, out);
+		told = out->ended;
+		if (told && !killed && clock_boot_ms() - out->ended >= TRACER_MS) {
 			(void)kill(-1, SIGKILL);
 			killed = true;
 		}
-		if (wait_for_change(children, out->ended ? -1 : program,
-				    stays                   ? STAY_MS
-				    : out->ended && !killed ? TRACER_MS
-							    : look)) {
+		if (wait_for_change(children, told ? -1 : program,
+				    stays             ? STAY_MS
+				    : told && !killed ? TRACER_MS
+						      : look)) {
 			out->ended = clock_boot_ms();
 		} else if (stays) {
 			processors_use(&plan->processors);
 			stays = false;
 		}
-		if (look >= 0)
+		if (limits_disk(plan))
 			measure_disk(plan, out);
 	}
 	if (!out->ended)

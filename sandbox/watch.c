@@ -34,6 +34,9 @@
 /* How often the processor time is looked at when it could be exceeded soon. */
 #define CPU_POLL_MIN_MS 20
 
+/* How long a program may stay that ended, and that is traced: the first process sees to it. */
+#define TRACED_MS 5000
+
 /* How long the launcher may take to reap what is dead. */
 #define LAUNCHER_PATIENCE_MS 200
 
@@ -127,7 +130,7 @@ void watch_kill(struct sandbox *s, enum cause cause)
 
 static void earliest(int64_t *at, int64_t candidate)
 {
-	if (*at == 0 || candidate < *at)
+	if (candidate && (*at == 0 || candidate < *at))
 		*at = candidate;
 }
 
@@ -189,6 +192,8 @@ static void read_control(struct sandbox *s)
 		s->ending.no_inodes = m.no_inodes;
 		s->ended = m.ended;
 		cgroup_drain(s->cg);
+	} else if (n == sizeof(m) && m.word == WORD_ENDING) {
+		s->ended = m.ended;
 	} else if (n == sizeof(m) && m.word == WORD_FAILED) {
 		s->ending.failure = m;
 	} else if (n == sizeof(m) && m.word == WORD_HALTED) {
@@ -201,12 +206,22 @@ static void read_control(struct sandbox *s)
 	}
 }
 
-/* Who ended in time isn't blamed for how long it takes until all of him is gone. */
-static void time_is_up(struct sandbox *s, enum cause cause, int64_t end)
+/* Who ended in time isn't blamed for how long it takes until all of him is gone. When that may be;
+ * 0: he is killed. */
+static int64_t time_is_up(struct sandbox *s, enum cause cause, int64_t end, int64_t now)
 {
+	bool in_time;
+
 	if (!s->ended && s->job.control >= 0)
 		read_control(s);
-	watch_kill(s, s->ended && s->ended < end ? CAUSE_NONE : cause);
+	in_time = s->ended && s->ended < end;
+	if (in_time && !s->ending.has_status) {
+		if (now < end + TRACED_MS)
+			return end + TRACED_MS;
+		in_time = false;
+	}
+	watch_kill(s, in_time ? CAUSE_NONE : cause);
+	return 0;
 }
 
 /* Looks at the clocks and sets the timer to the next moment of interest. */
@@ -223,17 +238,15 @@ void watch_clocks(struct sandbox *s)
 		int64_t end = s->started + (int64_t)l->wall_ms;
 
 		if (now >= end)
-			time_is_up(s, CAUSE_WALL, end);
-		else
-			earliest(&next, end);
+			end = time_is_up(s, CAUSE_WALL, end, now);
+		earliest(&next, end);
 	}
 	if (l->idle_ms && !s->frozen_at && !s->held) {
 		int64_t end = s->last_output + (int64_t)l->idle_ms;
 
 		if (now >= end)
-			time_is_up(s, CAUSE_IDLE, end);
-		else
-			earliest(&next, end);
+			end = time_is_up(s, CAUSE_IDLE, end, now);
+		earliest(&next, end);
 	}
 	if (l->cpu_time_ms) {
 		if (now >= s->next_cpu_check)
@@ -439,7 +452,7 @@ static void dispatch(struct sandbox *s, enum event event, uint32_t happened)
 
 void watch_measure(struct sandbox *s, struct sandbox_usage *out)
 {
-	int64_t end = s->died ? s->died : clock_boot_ms();
+	int64_t end = s->died ? (s->ended ? s->ended : s->died) : clock_boot_ms();
 
 	*out = s->usage;
 	out->wall_ms = (uint64_t)(end - s->started);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "sandbox/cgroup_file.h"
 #include "sandbox/cgroup_place.h"
+#include "sandbox/job.h"
 #include "tests/unit/sandbox/jobs.h"
 
 #include <errno.h>
@@ -747,6 +748,30 @@ static void who_ended_in_time_is_not_timed_out_when_his_end_takes_long(void **st
 	assert_verdict(&job, SANDBOX_PASSED);
 }
 
+/* It can't be waited for before its tracer has. */
+static void a_program_that_is_traced_at_its_end_is_not_timed_out(void **state)
+{
+	struct pollfd told = {.events = POLLIN};
+	struct sandbox *s;
+	pid_t kept;
+
+	(void)state;
+	if (geteuid() != 0 || !(sandbox_can() & SANDBOX_CAN_FREEZE)) {
+		print_message("SKIP %s: a job's process can't be traced from outside\n", __func__);
+		skip();
+	}
+	s = start(none, "read x < go");
+	kept = trace("sh");
+	assert_int_equal(write(go, "\n", 1), 1);
+	wait_for_death(kept);
+	told.fd = s->job.control;
+	assert_int_equal(poll(&told, 1, SOON_MS), 1);
+	pass_wall_limit(s);
+	assert_int_equal(waitpid(kept, NULL, __WALL), kept);
+	finish(s);
+	assert_verdict(&job, SANDBOX_PASSED);
+}
+
 static void what_a_dead_caller_left_can_be_removed(void **state)
 {
 	int status = -1;
@@ -808,6 +833,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(bandwidth_can_be_lowered),
 		cmocka_unit_test(a_fork_bomb_is_gone_with_its_job),
 		cmocka_unit_test(who_ended_in_time_is_not_timed_out_when_his_end_takes_long),
+		cmocka_unit_test(a_program_that_is_traced_at_its_end_is_not_timed_out),
 		cmocka_unit_test(what_a_dead_caller_left_can_be_removed),
 	};
 	const struct CMUnitTest refusals[] = {cmocka_unit_test(what_cannot_be_held_is_refused)};
