@@ -45,9 +45,9 @@ void guise_wear(uid_t uid, struct guise *out)
 static void restore(const struct guise *g)
 {
 	if (prctl(PR_SET_SECUREBITS, g->securebits, 0, 0, 0) < 0)
-		abort(); /* they were ours a moment ago */
-	if (g->dumpable == 1)
-		(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* 2, the kernel's own, can't be set */
+		abort();      /* they were ours a moment ago */
+	if (g->dumpable != 2) /* the kernel's own, which can't be set */
+		(void)prctl(PR_SET_DUMPABLE, g->dumpable, 0, 0, 0);
 	if (g->death_signal) {
 		(void)prctl(PR_SET_PDEATHSIG, g->death_signal, 0, 0, 0);
 		if (getppid() != g->parent) /* he died meanwhile, and nobody was told */

@@ -73,6 +73,7 @@ static const struct {
 } needed[] = {{CAP_SYS_ADMIN, "sys_admin"},
 	      {CAP_SETUID, "setuid"},
 	      {CAP_SETGID, "setgid"},
+	      {CAP_SETPCAP, "setpcap"},
 	      {CAP_SYS_CHROOT, "sys_chroot"}};
 
 static int check_capabilities(struct error *err)
