@@ -74,8 +74,14 @@ static int caps(struct plan *plan)
 /* The listener goes to the caller, who answers denied calls and counts them. */
 static int seccomp(struct plan *plan)
 {
-	plan->listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-				      SECCOMP_FILTER_FLAG_NEW_LISTENER, &plan->filter->loud);
+	/* With the second one (Linux 5.19) no signal comes between a call and its answer. */
+	static const unsigned long flags[] = {SECCOMP_FILTER_FLAG_NEW_LISTENER |
+						      SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+					      SECCOMP_FILTER_FLAG_NEW_LISTENER};
+
+	for (size_t i = 0; i < 2 && plan->listener < 0; i++)
+		plan->listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags[i],
+					      &plan->filter->loud);
 	if (plan->listener >= 0)
 		return 0;
 	/* There is a listener already (a sandbox within a sandbox), or the kernel has none. */
@@ -265,7 +271,8 @@ static int become_program(void *argument)
  * can be read from the plan. But who waits in vfork() counts as load, and a ready sandbox may wait
  * for hours; and the descriptors are shared, too, for the listener. So is errno: of the two one
  * goes on, and the other one waits. Where the first process has no steps of its own left, it waits
- * for the end alone. */
+ * for the end alone; a wait that comes too late leaves its EAGAIN there, which could at worst be
+ * told of a step that fails in that moment. */
 int payload_start(struct payload *p, struct plan *plan)
 {
 	static _Alignas(16) char stack[65536];

@@ -1,5 +1,7 @@
 #include "sandbox/processor.h"
 
+#include <string.h>
+
 void processors_get(struct processors *out)
 {
 	out->known = sched_getaffinity(0, sizeof(out->set), &out->set) == 0;
@@ -19,7 +21,10 @@ void processor_stay(const struct processors *all)
 
 void processors_use(const struct processors *p)
 {
-	/* Refused where a cpuset has none of these: then that counts, and stays. */
-	if (p->known)
-		(void)sched_setaffinity(0, sizeof(p->set), &p->set);
+	cpu_set_t all;
+
+	if (!p->known || sched_setaffinity(0, sizeof(p->set), &p->set) == 0)
+		return;
+	memset(&all, 0xff, sizeof(all)); /* its cpuset has none of these: all that that has */
+	(void)sched_setaffinity(0, sizeof(all), &all);
 }

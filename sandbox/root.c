@@ -83,7 +83,7 @@ static void write_number(char out[32], uint64_t number)
 
 static struct size private_size(const struct plan *plan)
 {
-	struct size size;
+	struct size size = {"", ""};
 
 	write_number(size.bytes, plan->private_bytes);
 	write_number(size.inodes, plan->private_inodes);
