@@ -210,7 +210,7 @@ static void furnish(const struct place *place, const char *parent, unsigned want
 
 static int make_directory(int parent, const char *name)
 {
-	int fd;
+	int fd, rc;
 
 	if (mkdirat(parent, name, 0755) < 0) {
 		/* An empty one of that name was left by a caller who died. */
@@ -219,7 +219,11 @@ static int make_directory(int parent, const char *name)
 			return errno == EBUSY ? -EEXIST : -errno;
 	}
 	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	if (fd >= 0)
+		return fd;
+	rc = -errno;
+	(void)unlinkat(parent, name, AT_REMOVEDIR);
+	return rc;
 }
 
 /* A user's job that can mount his groups makes none below its own: they would stay behind. v1 can't
