@@ -234,28 +234,29 @@ static int enter_group(int group, pid_t pid, struct error *err)
 	return 0;
 }
 
-static int start(struct resident *r, const struct resident_ask *q, const struct birth_fds *f,
-		 struct resident_answer *a, int *pidfd)
+/* A child that waits for the word to go, for which all is done that only its parent can do; NULL.
+ */
+static struct child *start(struct resident *r, const struct resident_ask *q,
+			   const struct birth_fds *f, struct resident_answer *a, int *pidfd)
 {
 	struct child *c = child_new(f);
 	struct ids ids = ids_here(r, &q->ids);
 	struct error err = {0};
 	bool born_inside = false;
-	bool early = r->own.uids.count; /* a child of one's own user is soon a secret to oneself */
 	int go[2], rc;
 
 	if (!c || pipe2(go, O_CLOEXEC) < 0) {
-		rc = failed(a, errno, "make a job's first process");
+		(void)failed(a, errno, "make a job's first process");
 		child_free(c);
-		return rc;
+		return NULL;
 	}
 	c->go = go[1];
 	c->pid = make(r, q, f, go[0], pidfd, &born_inside, &c->network);
 	(void)close(go[0]);
 	if (c->pid < 0) {
-		rc = failed(a, errno, "make the namespaces");
+		(void)failed(a, errno, "make the namespaces");
 		child_free(c);
-		return rc;
+		return NULL;
 	}
 	keep(r, c);
 	rc = q->fault.step == STEP_IDMAP && q->fault.kind == FAULT_FAIL
@@ -265,18 +266,13 @@ static int start(struct resident *r, const struct resident_ask *q, const struct 
 		rc = priority_expose(c->pid, &err);
 	if (rc == 0 && !born_inside)
 		rc = enter_group(f->group, c->pid, &err);
-	if (rc < 0 && birth_has_ended(*pidfd))
-		return 0; /* its last word tells why */
-	if (rc < 0) {
+	if (rc == 0)
+		return c;
+	if (!birth_has_ended(*pidfd)) {                       /* else its last word tells why */
 		(void)sys_pidfd_send_signal(*pidfd, SIGKILL); /* reaped as any other */
-		return failed(a, rc, err.text);
+		(void)failed(a, rc, err.text);
 	}
-	if (q->birth == BIRTH_READY && early)
-		hold_mounts(c);
-	(void)write(c->go, "g", 1); /* a pipe's first byte always fits */
-	if (q->birth == BIRTH_READY && !early)
-		hold_mounts(c);
-	return 0;
+	return NULL;
 }
 
 static void give_birth(struct resident *r, const struct resident_ask *q, const int *fds,
@@ -284,6 +280,7 @@ static void give_birth(struct resident *r, const struct resident_ask *q, const i
 {
 	struct resident_answer a = {.id = q->id};
 	struct birth_fds f;
+	struct child *c = NULL;
 	owned_fd pidfd = -1;
 	int rc = 0;
 
@@ -302,8 +299,13 @@ static void give_birth(struct resident *r, const struct resident_ask *q, const i
 		rc = renew_ready_root(r, &ids, &a);
 	}
 	if (rc == 0)
-		(void)start(r, q, &f, &a, &pidfd); /* the answer tells */
-	answer(r, &a, pidfd);                      /* where it failed, too: he waits for the end */
+		c = start(r, q, &f, &a, &pidfd);
+	/* Where it failed, too: he waits for the end. Otherwise he sends the order meanwhile. */
+	answer(r, &a, pidfd);
+	if (c && q->birth == BIRTH_READY)
+		hold_mounts(c);
+	if (c)
+		(void)write(c->go, "g", 1); /* a pipe's first byte always fits */
 }
 
 static void detach(struct resident *r, const struct resident_ask *q, int fd)
