@@ -74,14 +74,8 @@ static int caps(struct plan *plan)
 /* The listener goes to the caller, who answers denied calls and counts them. */
 static int seccomp(struct plan *plan)
 {
-	/* With the second one (Linux 5.19) no signal comes between a call and its answer. */
-	static const unsigned long flags[] = {SECCOMP_FILTER_FLAG_NEW_LISTENER |
-						      SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
-					      SECCOMP_FILTER_FLAG_NEW_LISTENER};
-
-	for (size_t i = 0; i < 2 && plan->listener < 0; i++)
-		plan->listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags[i],
-					      &plan->filter->loud);
+	plan->listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+				      SECCOMP_FILTER_FLAG_NEW_LISTENER, &plan->filter->loud);
 	if (plan->listener >= 0)
 		return 0;
 	/* There is a listener already (a sandbox within a sandbox), or the kernel has none. */
