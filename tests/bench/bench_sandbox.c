@@ -393,20 +393,19 @@ static void print_rates(const struct way *way)
 	}
 }
 
+/* The median of some; -1: one failed. */
 static double burst_rate(int64_t (*launch)(void), const struct way *way)
 {
-	double rates[BURSTS];
+	int64_t thousandths[BURSTS];
 
-	for (int i = 0; i < BURSTS; i++)
-		rates[i] = rate(launch, way, WORKERS, BURST);
-	for (int i = 1; i < BURSTS; i++) /* in order */
-		for (int at = i; at > 0 && rates[at - 1] > rates[at]; at--) {
-			double higher = rates[at - 1];
+	for (int i = 0; i < BURSTS; i++) {
+		double one = rate(launch, way, WORKERS, BURST);
 
-			rates[at - 1] = rates[at];
-			rates[at] = higher;
-		}
-	return rates[0] < 0 ? -1 : rates[BURSTS / 2];
+		if (one < 0)
+			return -1;
+		thousandths[i] = (int64_t)(one * 1000);
+	}
+	return middle(thousandths, BURSTS);
 }
 
 /* What a pool can do for as long as it lasts; see what is sustained beside it. */
