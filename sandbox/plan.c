@@ -183,8 +183,11 @@ int plan_make(const struct sandbox_spec *spec, struct plan *plan, struct error *
 		plan->deny = to_deny(plan);
 		rc = filter_get(spec->profile, plan->deny, &plan->filter, err);
 	}
-	if (rc == 0 && plan_find_title(plan) < 0)
-		rc = error_set(err, errno, "read /proc/self/stat");
+	if (rc == 0) {
+		rc = plan_find_title(plan);
+		if (rc < 0)
+			(void)error_set(err, -rc, "read /proc/self/stat");
+	}
 	if (rc == 0 && !(plan->env = make_environment(spec->env)))
 		rc = error_set(err, ENOMEM, "plan the environment");
 	if (rc < 0 || !plan->env) {

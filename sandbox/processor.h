@@ -18,7 +18,9 @@ struct processors {
 /* Those that this thread may use. */
 void processors_get(struct processors *out);
 
-/* This thread, and whom it starts, keep to the one that it is on, one of `all`, until told that
+/* Both leave errno alone.
+ *
+ * This thread, and whom it starts, keep to the one that it is on, one of `all`, until told that
  * they may use these. */
 void processor_stay(const struct processors *all);
 
