@@ -278,6 +278,7 @@ def keeps_the_host_busy(b):
         job.kill()
         job.communicate()
         reader.wait()
+        nothing_lives(marker, "after its caller's death", 10)  # it would write while the tree goes
 
 
 def channel(b, write, read):
