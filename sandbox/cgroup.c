@@ -38,13 +38,22 @@ bool group_host_has_swap(void)
 	return sysinfo(&info) < 0 || info.totalswap > 0;
 }
 
+int group_set_tasks(int dir, uint64_t tasks)
+{
+	uint64_t got = 0;
+	int rc = cgroup_put_limit(dir, "pids.max", tasks, "max", &got);
+
+	return rc < 0 ? rc : (got == (tasks ? tasks : UINT64_MAX) ? 0 : -ERANGE);
+}
+
 int group_set_weight(int dir, const char *file, uint64_t weight)
 {
 	char text[4096];
-	int rc = cgroup_write_number(dir, file, weight ? weight : IO_WEIGHT);
+	int rc;
 
-	if (rc == 0)
-		rc = cgroup_read_text(dir, file, text, sizeof(text));
+	(void)snprintf(text, sizeof(text), "%llu",
+		       (unsigned long long)(weight ? weight : IO_WEIGHT));
+	rc = cgroup_put_text(dir, file, text, text, sizeof(text));
 	if (rc < 0)
 		return rc;
 	return cgroup_text_weight(text) == (weight ? weight : IO_WEIGHT) ? 0 : -ERANGE;

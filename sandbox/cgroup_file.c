@@ -41,3 +41,24 @@ int cgroup_read_number(int dir, const char *file, uint64_t *out)
 
 	return rc < 0 ? rc : cgroup_text_number(text, out);
 }
+
+int cgroup_put_text(int dir, const char *file, const char *text, char *out, size_t size)
+{
+	owned_fd fd = openat(dir, file, O_RDWR | O_CLOEXEC);
+	ssize_t n = fd < 0 || write(fd, text, strlen(text)) < 0 ? -1 : pread(fd, out, size - 1, 0);
+
+	if (n < 0)
+		return -errno;
+	out[n] = '\0';
+	return (int)n;
+}
+
+int cgroup_put_limit(int dir, const char *file, uint64_t value, const char *none, uint64_t *out)
+{
+	char text[64], got[64];
+	int rc;
+
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	rc = cgroup_put_text(dir, file, value ? text : none, got, sizeof(got));
+	return rc < 0 ? rc : cgroup_text_number(got, out);
+}

@@ -9,7 +9,7 @@
 
 struct group_ops;
 
-#define GROUP_FILES_MAX 10
+#define GROUP_FILES_MAX 7
 
 struct group {
 	const struct group_ops *ops;
@@ -110,5 +110,6 @@ int group_same_bytes(uint64_t wanted, uint64_t got);
 /* Lifts what a file of lines "MAJ:MIN ..." limits. */
 void group_drain(int dir, const char *file, const struct group_ops *ops);
 
-/* A weight of io; 0: everybody's. Setter as above. */
+/* Setters as above, for both versions. A weight of io: 0 is everybody's. */
+int group_set_tasks(int dir, uint64_t tasks);
 int group_set_weight(int dir, const char *file, uint64_t weight);

@@ -19,60 +19,30 @@
 /* The hierarchy's own default for cpu.weight's 100. */
 #define SHARES 1024
 
-static int write_limit(int dir, const char *file, uint64_t value)
+static int put_bytes(int dir, const char *file, uint64_t bytes)
 {
-	return value ? cgroup_write_number(dir, file, value) : cgroup_write_text(dir, file, "-1");
-}
+	uint64_t got = 0;
+	int rc = cgroup_put_limit(dir, file, bytes, "-1", &got);
 
-static const char MEMORY[] = "memory.limit_in_bytes", BOTH[] = "memory.memsw.limit_in_bytes";
+	return rc < 0 || !bytes ? rc : group_same_bytes(bytes, got);
+}
 
 /* Memory and swap together may never be less than memory: a limit that falls is written in one
  * order, one that rises in the other. */
-static int write_both(int dir, uint64_t bytes)
+static int v1_set_memory(int dir, uint64_t bytes)
 {
-	int rc = write_limit(dir, MEMORY, bytes), swap;
+	static const char memory[] = "memory.limit_in_bytes",
+			  both[] = "memory.memsw.limit_in_bytes";
+	int rc = put_bytes(dir, memory, bytes);
 
 	if (rc < 0) {
-		(void)write_limit(dir, BOTH, bytes); /* if that was it, the next one tells */
-		rc = write_limit(dir, MEMORY, bytes);
+		(void)put_bytes(dir, both, bytes); /* if that was it, the next one tells */
+		rc = put_bytes(dir, memory, bytes);
 	}
 	if (rc < 0)
 		return rc;
-	swap = write_limit(dir, BOTH, bytes);
-	if (swap == -ENOENT)
-		return group_host_has_swap() ? -EOPNOTSUPP : 0;
-	return swap;
-}
-
-static int read_back(int dir, const char *file, uint64_t bytes)
-{
-	uint64_t got = 0;
-	int rc = cgroup_read_number(dir, file, &got);
-
-	return rc < 0 ? rc : group_same_bytes(bytes, got);
-}
-
-static int v1_set_memory(int dir, uint64_t bytes)
-{
-	int rc = write_both(dir, bytes);
-
-	if (rc < 0 || !bytes)
-		return rc;
-	rc = read_back(dir, MEMORY, bytes);
-	if (rc == 0)
-		rc = read_back(dir, BOTH, bytes);
-	return rc == -ENOENT ? 0 : rc; /* then there is no swap */
-}
-
-static int v1_set_tasks(int dir, uint64_t tasks)
-{
-	uint64_t got = 0;
-	int rc = tasks ? cgroup_write_number(dir, "pids.max", tasks)
-		       : cgroup_write_text(dir, "pids.max", "max");
-
-	if (rc == 0)
-		rc = cgroup_read_number(dir, "pids.max", &got);
-	return rc < 0 ? rc : (got == (tasks ? tasks : UINT64_MAX) ? 0 : -ERANGE);
+	rc = put_bytes(dir, both, bytes);
+	return rc == -ENOENT ? (group_host_has_swap() ? -EOPNOTSUPP : 0) : rc;
 }
 
 static int v1_set_cpu(int dir, uint64_t milli)
@@ -80,11 +50,9 @@ static int v1_set_cpu(int dir, uint64_t milli)
 	uint64_t quota = milli * (PERIOD_US / 1000), got = 0;
 	int rc = cgroup_write_number(dir, "cpu.cfs_period_us", PERIOD_US);
 
-	if (rc == 0)
-		rc = write_limit(dir, "cpu.cfs_quota_us", quota);
 	if (rc < 0 || !milli)
-		return rc;
-	rc = cgroup_read_number(dir, "cpu.cfs_quota_us", &got);
+		return rc < 0 ? rc : cgroup_write_text(dir, "cpu.cfs_quota_us", "-1");
+	rc = cgroup_put_limit(dir, "cpu.cfs_quota_us", quota, "-1", &got);
 	return rc < 0 ? rc : (got == quota ? 0 : -ERANGE);
 }
 
@@ -95,9 +63,7 @@ static int v1_set_weight(int dir, uint64_t weight)
 
 	if (shares < 2) /* the kernel's least */
 		shares = 2;
-	rc = cgroup_write_number(dir, "cpu.shares", shares);
-	if (rc == 0)
-		rc = cgroup_read_number(dir, "cpu.shares", &got);
+	rc = cgroup_put_limit(dir, "cpu.shares", shares, "", &got);
 	return rc < 0 ? rc : (got == shares ? 0 : -ERANGE);
 }
 
@@ -107,9 +73,7 @@ static int set_throttle(int dir, const char *file, dev_t disk, uint64_t value)
 	int rc;
 
 	(void)snprintf(text, sizeof(text), "%u:%u %" PRIu64, major(disk), minor(disk), value);
-	rc = cgroup_write_text(dir, file, text);
-	if (rc == 0)
-		rc = cgroup_read_text(dir, file, text, sizeof(text));
+	rc = cgroup_put_text(dir, file, text, text, sizeof(text));
 	return rc < 0 ? rc : (cgroup_text_of_disk(text, disk) == value ? 0 : -ERANGE);
 }
 
@@ -303,7 +267,7 @@ static const struct group_file last_read[] = {
 
 const struct group_ops group_v1 = {
 	.set_memory = v1_set_memory,
-	.set_tasks = v1_set_tasks,
+	.set_tasks = group_set_tasks,
 	.set_cpu = v1_set_cpu,
 	.set_weight = v1_set_weight,
 	.set_io = v1_set_io,

@@ -12,21 +12,18 @@
 
 #define PERIOD_US 100000
 
-static int write_limit(int dir, const char *file, uint64_t value)
-{
-	return value ? cgroup_write_number(dir, file, value) : cgroup_write_text(dir, file, "max");
-}
-
 /* Without swap the file may be missing; then there is nothing to forbid. */
 static int set_swap(int dir, bool forbidden)
 {
+	char text[64];
 	uint64_t got = 0;
-	int rc = cgroup_write_text(dir, "memory.swap.max", forbidden ? "0" : "max");
+	int rc = cgroup_put_text(dir, "memory.swap.max", forbidden ? "0" : "max", text,
+				 sizeof(text));
 
 	if (rc == -ENOENT)
 		return forbidden && group_host_has_swap() ? -EOPNOTSUPP : 0;
-	if (rc == 0)
-		rc = cgroup_read_number(dir, "memory.swap.max", &got);
+	if (rc >= 0)
+		rc = cgroup_text_number(text, &got);
 	return rc < 0 ? rc : (got == (forbidden ? 0 : UINT64_MAX) ? 0 : -ERANGE);
 }
 
@@ -38,22 +35,8 @@ static int v2_set_memory(int dir, uint64_t bytes)
 	if (rc == 0)
 		rc = cgroup_write_text(dir, "memory.oom.group", bytes ? "1" : "0");
 	if (rc == 0)
-		rc = write_limit(dir, "memory.max", bytes);
-	if (rc == 0)
-		rc = cgroup_read_number(dir, "memory.max", &got);
+		rc = cgroup_put_limit(dir, "memory.max", bytes, "max", &got);
 	return rc < 0 ? rc : group_same_bytes(bytes ? bytes : UINT64_MAX, got);
-}
-
-static int v2_set_tasks(int dir, uint64_t tasks)
-{
-	uint64_t got = 0;
-	int rc = write_limit(dir, "pids.max", tasks);
-
-	if (rc == 0)
-		rc = cgroup_read_number(dir, "pids.max", &got);
-	if (rc == 0 && got != (tasks ? tasks : UINT64_MAX))
-		rc = -ERANGE;
-	return rc;
 }
 
 static int v2_set_cpu(int dir, uint64_t milli)
@@ -66,19 +49,15 @@ static int v2_set_cpu(int dir, uint64_t milli)
 			       PERIOD_US);
 	else
 		(void)snprintf(text, sizeof(text), "max %d\n", PERIOD_US);
-	rc = cgroup_write_text(dir, "cpu.max", text);
-	if (rc == 0)
-		rc = cgroup_read_text(dir, "cpu.max", got, sizeof(got));
+	rc = cgroup_put_text(dir, "cpu.max", text, got, sizeof(got));
 	return rc < 0 ? rc : (strcmp(text, got) == 0 ? 0 : -ERANGE);
 }
 
 static int v2_set_weight(int dir, uint64_t weight)
 {
 	uint64_t got = 0;
-	int rc = cgroup_write_number(dir, "cpu.weight", weight ? weight : 100);
+	int rc = cgroup_put_limit(dir, "cpu.weight", weight, "100", &got);
 
-	if (rc == 0)
-		rc = cgroup_read_number(dir, "cpu.weight", &got);
 	return rc < 0 ? rc : (got == (weight ? weight : 100) ? 0 : -ERANGE);
 }
 
@@ -88,9 +67,7 @@ static int v2_set_io(int dir, dev_t disk, const struct io_rates *rates)
 	int rc;
 
 	cgroup_text_rates(disk, rates, text, sizeof(text));
-	rc = cgroup_write_text(dir, "io.max", text);
-	if (rc == 0)
-		rc = cgroup_read_text(dir, "io.max", text, sizeof(text));
+	rc = cgroup_put_text(dir, "io.max", text, text, sizeof(text));
 	return rc < 0 ? rc : (cgroup_text_has_rates(text, disk, rates) ? 0 : -ERANGE);
 }
 
@@ -124,10 +101,8 @@ static int v2_set_cpuset(int dir, const char *list)
 static int v2_freeze(int dir, bool frozen)
 {
 	uint64_t got = 0;
-	int rc = cgroup_write_text(dir, "cgroup.freeze", frozen ? "1" : "0");
+	int rc = cgroup_put_limit(dir, "cgroup.freeze", frozen, "0", &got);
 
-	if (rc == 0)
-		rc = cgroup_read_number(dir, "cgroup.freeze", &got);
 	return rc < 0 ? rc : (got == frozen ? 0 : -ERANGE);
 }
 
@@ -192,6 +167,10 @@ static void read_io(const struct group *g, struct sandbox_usage *out)
 	out->measured |= SANDBOX_MEASURED_IO_READ | SANDBOX_MEASURED_IO_WRITE;
 }
 
+/* Who was over at once waited for nothing that matters: opening and reading these three files would
+ * be a good part of what his launch takes. */
+#define PRESSURE_MIN_MS 20
+
 /* The kernel tells of all three or of none. */
 static void read_pressure(const struct group *g, struct sandbox_usage *out)
 {
@@ -201,6 +180,8 @@ static void read_pressure(const struct group *g, struct sandbox_usage *out)
 	uint64_t us[3];
 	char text[512];
 
+	if (out->wall_ms < PRESSURE_MIN_MS)
+		return;
 	for (size_t i = 0; i < 3; i++)
 		if (group_text(g, files[i], text, sizeof(text)) < 0 ||
 		    !cgroup_text_pressure(text, &us[i]))
@@ -251,13 +232,11 @@ static const struct group_file last_read[] = {{0, "cgroup.events", TELLS_END},
 					      {CONTROLLER_PIDS, "pids.peak", TELLS_COUNTS},
 					      {CONTROLLER_PIDS, "pids.events", TELLS_COUNTS},
 					      {CONTROLLER_IO, "io.stat"},
-					      {0, "cpu.pressure"},
-					      {0, "memory.pressure"},
-					      {0, "io.pressure"}};
+					      {0, NULL}};
 
 const struct group_ops group_v2 = {
 	.set_memory = v2_set_memory,
-	.set_tasks = v2_set_tasks,
+	.set_tasks = group_set_tasks,
 	.set_cpu = v2_set_cpu,
 	.set_weight = v2_set_weight,
 	.set_io = v2_set_io,

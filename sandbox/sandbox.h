@@ -162,7 +162,8 @@ struct sandbox_usage {
 	uint64_t disk_peak; /* bytes, but in binds; looked at each second where limited */
 	uint64_t io_read_bytes, io_write_bytes;
 	uint64_t output_bytes;
-	/* Time in which some of its processes stood still for want of it, as the kernel tells. */
+	/* Time in which some of its processes stood still for want of it, as the kernel tells; of
+	 * jobs of 20 ms or more. */
 	uint64_t pressure_cpu_ms, pressure_memory_ms, pressure_io_ms;
 };
 
