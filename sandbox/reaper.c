@@ -130,15 +130,13 @@ static void tell_ending(const struct plan *plan, const struct message *m)
 
 /* Whom another process traces, his parent learns of when that one has waited for him, or has ended
  * himself (ptrace(2)): he gets TRACER_MS for it. */
-void reaper_wait(const struct plan *plan, const struct payload *payload, struct message *out)
+static void watch(const struct plan *plan, const struct payload *payload, struct message *out)
 {
 	const uint64_t child = SYS_SIGNAL(SIGCHLD); /* is blocked */
-	int program = payload->pidfd, children, look;
+	int children = (int)syscall(SYS_signalfd4, -1, &child, sizeof(child), SFD_CLOEXEC);
+	int look = limits_disk(plan) || children < 0 ? DISK_LOOK_MS : -1;
 	bool told = false, killed = false, stays = true;
 
-	hold_only(plan->control, program);
-	children = (int)syscall(SYS_signalfd4, -1, &child, sizeof(child), SFD_CLOEXEC);
-	look = limits_disk(plan) || children < 0 ? DISK_LOOK_MS : -1;
 	while (!reap(payload->pid, &out->status)) {
 		if (out->ended && !told)
 			tell_ending(plan, out);
@@ -147,7 +145,7 @@ void reaper_wait(const struct plan *plan, const struct payload *payload, struct 
 			(void)kill(-1, SIGKILL);
 			killed = true;
 		}
-		if (wait_for_change(children, told ? -1 : program,
+		if (wait_for_change(children, told ? -1 : payload->pidfd,
 				    stays             ? STAY_MS
 				    : told && !killed ? TRACER_MS
 						      : look)) {
@@ -159,6 +157,13 @@ void reaper_wait(const struct plan *plan, const struct payload *payload, struct 
 		if (limits_disk(plan))
 			measure_disk(plan, out);
 	}
+}
+
+void reaper_wait(const struct plan *plan, const struct payload *payload, struct message *out)
+{
+	hold_only(plan->control, payload->pidfd);
+	if (!reap(payload->pid, &out->status)) /* the shortest are over by now */
+		watch(plan, payload, out);
 	if (!out->ended)
 		out->ended = clock_boot_ms();
 	measure_disk(plan, out);
