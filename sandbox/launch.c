@@ -238,7 +238,7 @@ static void await_word(const struct launched *l, int64_t until)
 	int64_t left = until - clock_boot_ms();
 
 	if (l->launcher && poll(wait, 2, left > 0 ? (int)left : 0) > 0 && !wait[0].revents)
-		launcher_tidy(l->launcher);
+		launcher_reap(l->launcher);
 }
 
 static int handshake(struct launched *l, struct message *failure, struct error *err)

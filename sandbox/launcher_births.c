@@ -11,6 +11,12 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+/* While jobs run that were started in a row: none is made ready before it is over, and then no more
+ * than one at a time. */
+#define REFILL_AFTER_MS 20
+#define REFILL_EACH_MS  5
+#define REFILL_RETRY_MS 1000
+
 /* Asks for a first process with that control socket's other end, in these groups. */
 static int ask_birth(struct sandbox_launcher *l, struct first *b, struct resident_ask *q,
 		     const struct cgroup *cg, int network, struct error *err)
@@ -338,11 +344,6 @@ static void keep_spare(struct sandbox_launcher *l)
 		l->spare_limits = l->model;
 }
 
-bool launcher_is_spent(const struct sandbox_launcher *l)
-{
-	return l->ready_wanted && waiting(l) == 0;
-}
-
 void launcher_bury(struct sandbox_launcher *l, struct cgroup *cg)
 {
 	if (l->owner == getpid())
@@ -351,23 +352,58 @@ void launcher_bury(struct sandbox_launcher *l, struct cgroup *cg)
 		cgroup_forget(cg);
 }
 
-void launcher_tidy(struct sandbox_launcher *l)
+static void say(struct sandbox_launcher *l, const struct resident_ask *q)
 {
-	const struct resident_ask q = {.word = ASK_TIDY};
-
 	if (l->owner == getpid())
-		(void)talk_ask(l, &q, NULL, 0, NULL); /* that it died shows elsewhere */
+		(void)talk_ask(l, q, NULL, 0, NULL); /* that it died shows elsewhere */
 }
 
-void launcher_tend(struct sandbox_launcher *l)
+void launcher_reap(struct sandbox_launcher *l)
 {
+	say(l, &(struct resident_ask){.word = ASK_REAP});
+}
+
+/* Where some wait more jobs may start in a row than can be tidied up behind meanwhile. Otherwise it
+ * is cheapest at once: what was freed is used again while it is in the processor's cache. */
+void launcher_tidy(struct sandbox_launcher *l)
+{
+	say(l, &(struct resident_ask){.word = ASK_TIDY, .later = waiting(l) > 0});
+}
+
+static unsigned missing(const struct sandbox_launcher *l)
+{
+	unsigned ready = waiting(l);
+
+	return l->has_model && ready < l->ready_wanted ? l->ready_wanted - ready : 0;
+}
+
+void launcher_join(struct sandbox_launcher *l)
+{
+	l->running++;
+	l->refill_at = clock_boot_ms() + REFILL_AFTER_MS;
+}
+
+void launcher_leave(struct sandbox_launcher *l)
+{
+	unsigned most = --l->running ? 1 : UINT_MAX;
+
 	if (l->owner != getpid())
 		return;
 	talk_hear_all(l);
 	graves_tend(&l->graves);
 	/* What can't be made now is made when it is needed, and told then. */
-	for (unsigned n = waiting(l); l->has_model && n < l->ready_wanted; n++)
-		if (make_ready(l) < 0)
-			break;
+	for (unsigned n = missing(l); n && most && make_ready(l) == 0; n--)
+		most--;
 	keep_spare(l);
+}
+
+int64_t launcher_refill(struct sandbox_launcher *l, int64_t now)
+{
+	if (!l->ready_wanted || l->owner != getpid() || !missing(l))
+		return 0;
+	if (now >= l->refill_at) {
+		talk_hear_all(l);
+		l->refill_at = now + (make_ready(l) == 0 ? REFILL_EACH_MS : REFILL_RETRY_MS);
+	}
+	return missing(l) ? l->refill_at : 0;
 }

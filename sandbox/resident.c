@@ -19,8 +19,14 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-/* Who was given up dies a moment after the last wish. */
+/* When nothing was asked for so long it is quiet. Who was given up dies a moment later. */
+#define QUIET_MS      4
 #define LOOK_AGAIN_MS 50
+
+/* So many jobs' ends may be put off until it is quiet, and how many are seen to then for each
+ * further one. */
+#define LATER_MAX  16
+#define LATER_EACH 2
 
 /* One job's first process, until it is reaped. */
 struct child {
@@ -39,6 +45,7 @@ struct resident {
 	struct template_stamp stamp; /* of the ready root */
 	struct ids own;              /* a user's: the namespace that this process is in */
 	struct child *children;
+	unsigned later; /* jobs' ends that were put off */
 };
 
 static int failed(struct resident_answer *a, int code, const char *what)
@@ -336,27 +343,34 @@ static void bury(struct resident *r, pid_t pid, int status, const struct rusage 
 	if (!c)
 		return;
 	*at = c->next;
+	r->later -= r->later > 0;
 	/* Nobody waits for it where control groups measure. */
 	(void)send(c->control, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT);
 	child_free(c);
 }
 
-static void reap(struct resident *r)
+/* Up to so many. Nobody's end is signalled: the caller knows when there is time. */
+static void reap(struct resident *r, unsigned most)
 {
 	struct rusage usage;
 	int status;
 	pid_t pid;
 
-	while ((pid = wait4(-1, &status, WNOHANG | __WALL, &usage)) > 0)
+	while (most-- && (pid = wait4(-1, &status, WNOHANG | __WALL, &usage)) > 0)
 		bury(r, pid, status, &usage);
 }
 
-/* When the caller has his outcome: before, it would take the time from him. So nobody's end is
- * signalled. */
 static void tidy(struct resident *r)
 {
-	reap(r);
+	reap(r, UINT_MAX);
+	r->later = 0;
 	spare_networks_refill();
+}
+
+static void tidy_later(struct resident *r)
+{
+	if (++r->later > LATER_MAX)
+		reap(r, LATER_EACH);
 }
 
 /* One wish, -EPROTO: none that is understood; -EMFILE: its descriptors are lost; 0: the caller is
@@ -393,6 +407,10 @@ static bool serve(struct resident *r)
 		give_birth(r, &q, fds, count);
 	else if (rc > 0 && q.word == ASK_DETACH && count)
 		detach(r, &q, fds[0]);
+	else if (rc > 0 && q.word == ASK_REAP)
+		reap(r, UINT_MAX);
+	else if (rc > 0 && q.word == ASK_TIDY && q.later)
+		tidy_later(r);
 	else if (rc > 0 && q.word == ASK_TIDY)
 		tidy(r);
 	else if (rc == -EMFILE)
@@ -483,7 +501,7 @@ static int open_caller(int socket)
 int resident_main(int socket)
 {
 	struct resident r = {.socket = socket, .ready = -1, .caller = open_caller(socket)};
-	bool wished;
+	int timeout = -1;
 
 	if (r.caller < 0) {
 		(void)fputs("cupel-sandbox: --resident is how the library starts its launcher; it "
@@ -496,13 +514,16 @@ int resident_main(int socket)
 	(void)prctl(PR_SET_NAME, "cupel-launcher");
 	if (!greet(&r))
 		return 125;
-	for (int timeout = -1;; timeout = wished ? LOOK_AGAIN_MS : -1) {
+	for (;;) {
 		struct pollfd wait[] = {{.fd = r.socket, .events = POLLIN},
 					{.fd = r.caller, .events = POLLIN}};
 
-		wished = poll(wait, 2, timeout) > 0;
-		if (!wished)
-			reap(&r);
+		if (poll(wait, 2, timeout) > 0) {
+			timeout = QUIET_MS;
+		} else {
+			tidy(&r);
+			timeout = timeout == QUIET_MS ? LOOK_AGAIN_MS : -1;
+		}
 		if (wait[1].revents || (wait[0].revents && !serve(&r)))
 			return 0; /* the children go with this process */
 	}

@@ -27,7 +27,8 @@ enum resident_word {
 	ASK_BIRTH, /* with the job's end of the control socket; then, as told: group, network, doors
 		    */
 	ASK_DETACH, /* with a descriptor of the thing at `path`: a mount of it, detached */
-	ASK_TIDY,   /* no answer: reap who is dead, and make ahead what was used */
+	ASK_REAP,   /* no answer: reap who is dead */
+	ASK_TIDY,   /* no answer: that, and make ahead what was used; `later`: when it is quiet */
 };
 
 struct resident_ask {
@@ -43,6 +44,7 @@ struct resident_ask {
 	bool has_group, has_network;
 	bool waits;   /* plan.waits */
 	bool outside; /* birth_stay_outside() */
+	bool later;   /* ASK_TIDY */
 	struct fault fault;
 	bool writable; /* ASK_DETACH */
 	dev_t device;

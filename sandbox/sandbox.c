@@ -107,10 +107,10 @@ static void wait_for_end(struct sandbox *s)
 	}
 }
 
-static void tend(struct sandbox_launcher *l)
+static void leave(struct sandbox_launcher *l)
 {
 	turn_take();
-	launcher_tend(l);
+	launcher_leave(l);
 	turn_end();
 }
 
@@ -138,7 +138,7 @@ void sandbox_free(struct sandbox *s)
 	if (s->launcher && !s->over)
 		launcher_tidy(s->launcher);
 	if (s->launcher) /* now it takes no time from the job */
-		tend(s->launcher);
+		leave(s->launcher);
 	free(s->command);
 	free(s->reason);
 	free(s);
@@ -148,8 +148,10 @@ static int make_groups(struct sandbox *s, struct plan *plan, struct error *err)
 {
 	int rc = s->launcher ? launcher_birth(s->launcher, plan, &s->cg, &s->job, err) : -ENOENT;
 
-	if (s->launcher && plan->birth == BIRTH_PLANNED && (rc == -ENOENT || rc == -ESTALE))
-		s->launcher = NULL; /* it doesn't see what was mounted after it was made */
+	if (s->launcher && plan->birth == BIRTH_PLANNED && (rc == -ENOENT || rc == -ESTALE)) {
+		launcher_leave(s->launcher); /* it doesn't see what was mounted after it was made */
+		s->launcher = NULL;
+	}
 	return s->launcher ? rc : cgroup_new(plan, &s->cg, err);
 }
 
@@ -273,12 +275,12 @@ static int try_start(const struct sandbox_spec *spec, struct sandbox **out, stru
 	if (rc < 0)
 		return rc;
 	s->launcher = launcher_for(&plan);
+	if (s->launcher)
+		launcher_join(s->launcher);
 	rc = start(s, spec, &plan, err);
 	plan_done(&plan);
 	if (s->launcher && rc < 0)
 		launcher_forget(s->launcher, &s->job);
-	if (s->launcher && launcher_is_spent(s->launcher))
-		tend(s->launcher);
 	if (rc < 0)
 		return rc;
 	*out = give(s);

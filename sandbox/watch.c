@@ -7,6 +7,7 @@
 #include "sandbox/launcher.h"
 #include "sandbox/oom_log.h"
 #include "sandbox/sys.h"
+#include "sandbox/turn.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -224,6 +225,16 @@ static int64_t time_is_up(struct sandbox *s, enum cause cause, int64_t end, int6
 	return 0;
 }
 
+static int64_t refill(struct sandbox_launcher *l, int64_t now)
+{
+	int64_t next;
+
+	turn_take();
+	next = launcher_refill(l, now);
+	turn_end();
+	return next;
+}
+
 /* Looks at the clocks and sets the timer to the next moment of interest. */
 void watch_clocks(struct sandbox *s)
 {
@@ -257,6 +268,8 @@ void watch_clocks(struct sandbox *s)
 		check_memory(s);
 		earliest(&next, now + OOM_LOOK_EACH_MS);
 	}
+	if (s->launcher)
+		earliest(&next, refill(s->launcher, now));
 	arm(s, s->ending.cause == CAUSE_NONE ? next : 0);
 }
 
@@ -347,25 +360,32 @@ static bool has_told(const struct sandbox *s)
 	return s->ending.has_status || s->ending.failure.word == WORD_FAILED;
 }
 
-/* The first process's are there when it is gone. The launcher's follow when it is asked, or its
- * socket hangs up; that is done where they are of use: who ended without a word may have been
- * killed with the launcher, and where no group measures it tells the usage. */
+/* What only the launcher knows, who tells it when he is asked, or when his socket hangs up: whoever
+ * ended without a word may have been killed with him, and where no group measures he tells the
+ * usage. */
+static bool wants_launcher(const struct sandbox *s)
+{
+	return s->launcher && !s->was_reaped &&
+	       (!has_told(s) || !(cgroup_holds(s->cg) & SANDBOX_CAN_CPU_TIME));
+}
+
+/* The first process's words are there when it is gone. */
 static void take_last_words(struct sandbox *s)
 {
 	bool asked = false;
 
-	for (;;) {
-		bool both = s->launcher && !s->was_reaped &&
-			    (!has_told(s) || !(cgroup_holds(s->cg) & SANDBOX_CAN_CPU_TIME));
+	while (s->job.control >= 0 && (!has_told(s) || wants_launcher(s))) {
+		bool wanted = wants_launcher(s);
 		struct pollfd wait = {.fd = s->job.control, .events = POLLIN};
 
-		if (both && !asked)
-			launcher_tidy(s->launcher);
-		asked = both;
-		if (s->job.control < 0 || (has_told(s) && !both) ||
-		    poll(&wait, 1, both ? LAUNCHER_PATIENCE_MS : 0) <= 0)
+		if (poll(&wait, 1, asked && wanted ? LAUNCHER_PATIENCE_MS : 0) > 0) {
+			read_control(s);
+		} else if (wanted && !asked) {
+			launcher_reap(s->launcher);
+			asked = true;
+		} else {
 			return;
-		read_control(s);
+		}
 	}
 }
 

@@ -92,6 +92,16 @@ static bool is_gone(pid_t pid)
 	return state == 'Z' || state == 'X';
 }
 
+static size_t live_children(pid_t parent)
+{
+	pid_t children[PROCESSES];
+	size_t live = 0;
+
+	for (size_t count = children_of(parent, children); count > 0; count--)
+		live += !is_gone(children[count - 1]);
+	return live;
+}
+
 static unsigned descriptors(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -222,6 +232,47 @@ static void ready_ones_wait_and_go_with_their_launcher(void **state)
 		wait_until(is_gone(children[i]), "one lives on");
 	assert_int_equal(descriptors(), before);
 	assert_false(made_up_group_is_left());
+}
+
+static struct sandbox *start_sleeper(void)
+{
+	static const char *const argv[] = {"sleep", "1000", NULL};
+	const struct sandbox_spec spec = {.argv = argv, .launcher = job_launcher};
+	struct sandbox *s = NULL;
+
+	assert_int_equal(sandbox_start(&spec, &s, NULL), 0);
+	return s;
+}
+
+/* Who takes the last one doesn't wait for others to be made; and whoever waits for jobs that run
+ * for long is woken to make them. */
+static void what_was_used_is_made_again_while_jobs_run(void **state)
+{
+	int64_t until = clock_boot_ms() + DEADLINE_S * 1000;
+	struct sandbox *jobs[2];
+	pid_t launcher;
+	int woken = 0;
+
+	(void)state;
+	start_launcher(2);
+	launcher = sandbox_launcher_pid(job_launcher);
+	job_run((struct sandbox_spec){0}, "true", &job);
+	wait_until(live_children(launcher) == 2, "there are not two of them");
+	for (int i = 0; i < 2; i++)
+		jobs[i] = start_sleeper();
+	assert_int_equal(live_children(launcher), 2);
+	while (live_children(launcher) < 4) {
+		struct pollfd wait = {.fd = sandbox_fd(jobs[0]), .events = POLLIN};
+
+		assert_true(clock_boot_ms() < until);
+		woken += poll(&wait, 1, 10);
+		assert_int_equal(sandbox_step(jobs[0], NULL), 0);
+	}
+	assert_true(woken >= 2);
+	for (int i = 0; i < 2; i++)
+		sandbox_free(jobs[i]);
+	wait_until(live_children(launcher) == 2, "those that wait are not two");
+	end_launcher();
 }
 
 /* Its disks are its own: nothing can be made ahead for another such job. */
@@ -639,16 +690,6 @@ static void take_descriptors_back(void)
 {
 	while (taken_count > 0)
 		(void)close(taken[--taken_count]);
-}
-
-static size_t live_children(pid_t parent)
-{
-	pid_t children[PROCESSES];
-	size_t live = 0;
-
-	for (size_t count = children_of(parent, children); count > 0; count--)
-		live += !is_gone(children[count - 1]);
-	return live;
 }
 
 static char few_tree[] = "/dev/shm/cupel-few-XXXXXX";
@@ -1153,6 +1194,7 @@ int main(void)
 		cmocka_unit_test(a_launcher_serves_no_fork_of_its_caller),
 		cmocka_unit_test(every_job_has_a_network_of_its_own),
 		cmocka_unit_test(ready_ones_wait_and_go_with_their_launcher),
+		cmocka_unit_test(what_was_used_is_made_again_while_jobs_run),
 		cmocka_unit_test(what_waits_is_not_used_where_it_does_not_fit),
 		cmocka_unit_test(a_job_whose_limits_are_refused_leaves_nothing),
 		cmocka_unit_test(a_command_may_be_longer_than_a_packet),
