@@ -87,8 +87,8 @@ void cgroup_oom_heard(struct cgroup *cg);
 
 struct cgroup_counts {
 	uint64_t oom_kills;     /* processes killed for want of memory, by whosever limit */
-	bool memory_full;       /* the job had all that its own limit gives, and was refused more;
-				   v1: had it at some time */
+	bool memory_full;       /* the job had all that its own limit gives, and was refused more */
+	bool memory_guessed;    /* v1: that it had it at some time is all that is known of it */
 	uint64_t tasks_refused; /* forks refused by the job's own limit; up to Linux 6.10, and on
 				   v1, by that of a group above it, too */
 };

@@ -195,6 +195,7 @@ static int count_memory(const struct group *g, uint64_t memory, struct cgroup_co
 		return rc;
 	rc = memory_peak(g, &peak);
 	out->memory_full = peak + at_once > memory;
+	out->memory_guessed = true;
 	return rc;
 }
 

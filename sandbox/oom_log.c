@@ -1,5 +1,6 @@
 #include "sandbox/oom_log.h"
 
+#include "base/clock.h"
 #include "base/owned.h"
 
 #include <ctype.h>
@@ -7,43 +8,69 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* The longest record that the kernel gives. */
 #define RECORD_MAX 8192
 
-/* "oom-kill:constraint=...,task_memcg=/a/b/NAME,task=COMM,pid=N,uid=U" */
-bool oom_log_parse(const char *line, const char *name, char *out, size_t size)
+/* The path up to `end` is that of a group of this name. */
+static bool names(const char *path, const char *end, const char *name)
 {
-	const char *group = strstr(line, ",task_memcg="), *task, *pid;
-	size_t length, name_length = strlen(name);
+	size_t length = (size_t)(end - path), name_length = strlen(name);
 
-	if (!strstr(line, "oom-kill:") || !group)
+	return length > name_length && memcmp(end - name_length, name, name_length) == 0 &&
+	       end[-(long)name_length - 1] == '/';
+}
+
+/* "oom-kill:constraint=...,oom_memcg=/a/b,task_memcg=/a/b/NAME,task=COMM,pid=N,uid=U"; the first is
+ * the group whose limit it was; ",global_oom" instead: the host's. */
+bool oom_log_parse(const char *line, const char *name, struct oom_kill *out)
+{
+	static const char limit[] = ",oom_memcg=", group[] = ",task_memcg=", task[] = ",task=",
+			  pid[] = ",pid=";
+	const char *limit_at = strstr(line, limit), *group_at = strstr(line, group);
+	const char *task_at = group_at ? strstr(group_at, task) : NULL;
+	const char *pid_at = task_at ? strstr(task_at, pid) : NULL;
+
+	if (!strstr(line, "oom-kill:") || !pid_at ||
+	    !names(group_at + strlen(group), task_at, name))
 		return false;
-	group += strlen(",task_memcg=");
-	task = strstr(group, ",task=");
-	pid = task ? strstr(task + 1, ",pid=") : NULL;
-	if (!pid)
-		return false;
-	length = (size_t)(task - group);
-	if (length <= name_length || memcmp(task - name_length, name, name_length) != 0 ||
-	    task[-(long)name_length - 1] != '/')
-		return false;
-	task += strlen(",task=");
-	(void)snprintf(out, size, "%.*s (pid %d)", (int)(pid - task), task,
-		       atoi(pid + strlen(",pid=")));
-	for (char *at = out; *at; at++) /* a process names itself as it likes */
+	out->own_limit =
+		limit_at && limit_at < group_at && names(limit_at + strlen(limit), group_at, name);
+	task_at += strlen(task);
+	(void)snprintf(out->victim, sizeof(out->victim), "%.*s (pid %d)", (int)(pid_at - task_at),
+		       task_at, atoi(pid_at + strlen(pid)));
+	for (char *at = out->victim; *at; at++) /* a process names itself as it likes */
 		if (!isprint((unsigned char)*at))
 			*at = '?';
 	return true;
 }
 
-bool oom_log_victim(const char *name, char *out, size_t size)
+/* The log's clock is the processor's, without the corrections that others get, and stands still
+ * while the machine sleeps. */
+#define SLACK_MS    2000
+#define DRIFT_SHARE 10000 /* of the time since the machine started: 100 ppm */
+
+/* The moment in microseconds of that clock, or somewhat before. */
+static int64_t in_log_time(int64_t boot_ms)
+{
+	struct timespec now;
+	int64_t now_ms;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	now_ms = now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return (now_ms - (clock_boot_ms() - boot_ms) - SLACK_MS - now_ms / DRIFT_SHARE) * 1000;
+}
+
+bool oom_log_find(const char *name, int64_t since, struct oom_kill *out)
 {
 	owned_fd fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int64_t earliest = in_log_time(since);
 	bool found = false;
 
 	while (fd >= 0) {
 		char record[RECORD_MAX + 1];
+		long long at; /* "PRIORITY,NUMBER,MICROSECONDS,FLAGS;text" */
 		ssize_t n = read(fd, record, RECORD_MAX);
 
 		if (n < 0 && errno == EPIPE) /* overwritten meanwhile: go on with the next */
@@ -51,7 +78,8 @@ bool oom_log_victim(const char *name, char *out, size_t size)
 		if (n <= 0)
 			break;
 		record[n] = '\0';
-		found |= oom_log_parse(record, name, out, size);
+		if (sscanf(record, "%*u,%*u,%lld", &at) == 1 && at >= earliest)
+			found = oom_log_parse(record, name, out) || found;
 	}
 	return found;
 }

@@ -488,7 +488,7 @@ void watch_measure(struct sandbox *s, struct sandbox_usage *out)
 
 static void judge(struct sandbox *s)
 {
-	char victim[64];
+	struct oom_kill kill;
 	bool limited = s->limits.memory || s->limits.tasks;
 	int rc = 0;
 
@@ -498,9 +498,11 @@ static void judge(struct sandbox *s)
 		give_up(s, UNREADABLE_COUNTS, rc);
 	watch_measure(s, &s->outcome.usage);
 	s->usage = s->outcome.usage;
-	if (s->ending.counts.oom_kills &&
-	    oom_log_victim(cgroup_name(s->cg), victim, sizeof(victim)))
-		s->ending.victim = victim;
+	if (s->ending.counts.oom_kills && oom_log_find(cgroup_name(s->cg), s->started, &kill)) {
+		s->ending.victim = kill.victim;
+		if (s->ending.counts.memory_guessed)
+			s->ending.counts.memory_full = kill.own_limit;
+	}
 	s->ending.command = s->command;
 	s->ending.reason = s->reason;
 	outcome_judge(&s->ending, &s->limits, &s->outcome);

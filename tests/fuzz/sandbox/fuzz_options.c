@@ -64,11 +64,11 @@ static void fuzz_files(const char *text)
 {
 	struct places places;
 	struct id_range range;
-	char victim[32];
+	struct oom_kill kill;
 
 	places_parse(text, text, &places);
 	(void)ids_find_subordinate(text, "job", 1000, 1001, &range);
-	(void)oom_log_parse(text, "job-1", victim, sizeof(victim));
+	(void)oom_log_parse(text, "job-1", &kill);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

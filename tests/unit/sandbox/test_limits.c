@@ -289,22 +289,28 @@ static void what_cannot_be_held_is_refused(void **state)
 
 static char above[80]; /* the group above a job's */
 
+static const struct place *place_of(unsigned controller)
+{
+	const struct places *places = places_get();
+
+	for (size_t i = 0; i < places->count; i++)
+		if (places->place[i].dir >= 0 && (places->place[i].controllers & controller))
+			return &places->place[i];
+	fail_msg("nobody has that controller");
+	return NULL;
+}
+
 /* Makes that group where the controller is. */
 static void limit_above(unsigned controller, const char *v2, const char *v1, const char *value)
 {
-	const struct places *places = places_get();
+	const struct place *place = place_of(controller);
 	owned_fd dir = -1;
-	size_t i = 0;
 
-	while (i < places->count &&
-	       (places->place[i].dir < 0 || !(places->place[i].controllers & controller)))
-		i++;
-	assert_true(i < places->count);
 	(void)snprintf(above, sizeof(above), "%s-above", job_groups);
-	assert_true(mkdirat(places->place[i].dir, above, 0755) == 0 || errno == EEXIST);
-	dir = openat(places->place[i].dir, above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(mkdirat(place->dir, above, 0755) == 0 || errno == EEXIST);
+	dir = openat(place->dir, above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(dir >= 0);
-	assert_int_equal(cgroup_write_text(dir, places->place[i].v2 ? v2 : v1, value), 0);
+	assert_int_equal(cgroup_write_text(dir, place->v2 ? v2 : v1, value), 0);
 }
 
 /* At the end: till then a launcher may keep groups ready below it. */
@@ -346,6 +352,40 @@ static void memory_that_a_group_above_lacks_is_not_the_jobs_fault(void **state)
 	finish_below((struct sandbox_limits){.memory = MEMORY}, HOG "; sleep 120");
 	assert_killed_for("memory");
 	limit_above(CONTROLLER_MEMORY, "memory.max", "memory.limit_in_bytes", "8G");
+}
+
+static bool whose_limit_is_told(void)
+{
+	owned_fd log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	return log >= 0 || place_of(CONTROLLER_MEMORY)->v2;
+}
+
+static void memory_that_was_used_before_is_not_what_is_lacking(void **state)
+{
+	const struct sandbox_limits less = {.memory = 48 << 20, .wall_ms = LONG_MS};
+	struct sandbox *s;
+
+	(void)state;
+	NEEDS(SANDBOX_CAN_MEMORY);
+	if (!whose_limit_is_told()) {
+		print_message("SKIP %s: v1 doesn't tell, and the kernel's log may not be read\n",
+			      __func__);
+		skip();
+	}
+	limit_above(CONTROLLER_MEMORY, "memory.max", "memory.limit_in_bytes", "8G");
+	parent = above;
+	s = start((struct sandbox_limits){.memory = 128 << 20},
+		  "dd if=/dev/zero of=/dev/null bs=60M count=1; echo had; read x < go; " HOG
+		  "; sleep 120");
+	parent = NULL;
+	wait_for_word(s, "had");
+	assert_int_equal(sandbox_set_limits(s, &less, NULL), 0);
+	limit_above(CONTROLLER_MEMORY, "memory.max", "memory.limit_in_bytes", "16777216");
+	assert_int_equal(write(go, "\n", 1), 1);
+	finish(s);
+	limit_above(CONTROLLER_MEMORY, "memory.max", "memory.limit_in_bytes", "8G");
+	assert_not_its_own_limit();
 }
 
 static void tasks_that_a_group_above_lacks_are_not_the_jobs_fault(void **state)
@@ -814,6 +854,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(bandwidth_is_limited),
 		cmocka_unit_test(all_limits_hold_together),
 		cmocka_unit_test(memory_that_a_group_above_lacks_is_not_the_jobs_fault),
+		cmocka_unit_test(memory_that_was_used_before_is_not_what_is_lacking),
 		cmocka_unit_test(tasks_that_a_group_above_lacks_are_not_the_jobs_fault),
 		cmocka_unit_test(a_caller_rests_while_memory_is_limited),
 		cmocka_unit_test(a_caller_rests_after_memory_was_short),

@@ -180,19 +180,28 @@ static void a_group_outside_the_mount_is_no_place(void **state)
 	assert_non_null(strstr(remedy, "of a namespace outside"));
 }
 
-static void the_log_names_the_victim_of_this_job_only(void **state)
+static void the_log_names_the_victim_and_whose_limit_it_was(void **state)
 {
 	const char *line = "6,1,2,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,"
 			   "mems_allowed=0,oom_memcg=/cupel/job-1,task_memcg=/cupel/job-1,"
 			   "task=cc1,pid=4711,uid=1000";
-	char out[64] = "";
+	const char *above = "oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/cupel,"
+			    "task_memcg=/cupel/job-1,task=cc1,pid=4711,uid=1000";
+	const char *host = "oom-kill:constraint=CONSTRAINT_NONE,global_oom,"
+			   "task_memcg=/cupel/job-1,task=,oom_memcg=/job,pid=4711,uid=1000";
+	struct oom_kill out = {0};
 
 	(void)state;
-	assert_true(oom_log_parse(line, "job-1", out, sizeof(out)));
-	assert_string_equal(out, "cc1 (pid 4711)");
-	assert_false(oom_log_parse(line, "ob-1", out, sizeof(out)));
-	assert_false(oom_log_parse(line, "job-12", out, sizeof(out)));
-	assert_false(oom_log_parse("oom-kill:,task_memcg=", "x", out, sizeof(out)));
+	assert_true(oom_log_parse(line, "job-1", &out));
+	assert_string_equal(out.victim, "cc1 (pid 4711)");
+	assert_true(out.own_limit);
+	assert_false(oom_log_parse(line, "ob-1", &out));
+	assert_false(oom_log_parse(line, "job-12", &out));
+	assert_false(oom_log_parse("oom-kill:,task_memcg=", "x", &out));
+	assert_true(oom_log_parse(above, "job-1", &out));
+	assert_false(out.own_limit);
+	assert_true(oom_log_parse(host, "job-1", &out)); /* its name is no group */
+	assert_false(out.own_limit);
 }
 
 static struct sandbox_outcome judge(struct ending e, struct sandbox_limits limits)
@@ -390,7 +399,7 @@ int main(void)
 		cmocka_unit_test(subordinate_ids_are_found_by_name_or_number),
 		cmocka_unit_test(a_hybrid_host_gives_places_in_both_hierarchies),
 		cmocka_unit_test(a_group_outside_the_mount_is_no_place),
-		cmocka_unit_test(the_log_names_the_victim_of_this_job_only),
+		cmocka_unit_test(the_log_names_the_victim_and_whose_limit_it_was),
 		cmocka_unit_test(each_ending_has_its_verdict_and_status),
 		cmocka_unit_test(a_limit_that_was_not_reached_is_not_blamed_for_memory),
 		cmocka_unit_test(a_limit_that_was_not_reached_is_not_blamed_for_tasks),
