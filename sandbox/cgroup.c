@@ -429,6 +429,8 @@ int cgroup_vanish(struct cgroup *cg)
 
 		if (g->parent < 0)
 			continue;
+		/* What is open now would stay in the kernel's caches until memory is short. */
+		group_close_ahead(g);
 		if (unlinkat(g->parent, cg->name, AT_REMOVEDIR) < 0 && errno != ENOENT) {
 			rc = -errno;
 			continue;
