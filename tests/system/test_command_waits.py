@@ -156,7 +156,8 @@ class Surroundings(CommandTest):
             script = f'exec "$0" --bare {launcher} -- true'
             self.refused("unshare", "-m", says="/proc isn't mounted here; mount it", script="umount -lR /proc && " + script)
             self.refused("unshare", "-pf", says="/proc here is another process namespace's; mount", script=script)
-            self.refused("setpriv", "--bounding-set=-setuid", "--inh-caps=-setuid", says="needs: setuid; give them", script=script)
+            for name in ("sys_admin", "setuid", "setgid", "setpcap", "sys_chroot"):
+                self.refused("setpriv", f"--bounding-set=-{name}", f"--inh-caps=-{name}", says=f"needs: {name}; give them", script=script)
 
     def test_nobody(self):
         for launcher in ("", "--launcher"):
