@@ -20,17 +20,18 @@ void launcher_forget(struct sandbox_launcher *l, const struct launched *job);
 /* Lets it reap who is dead, of whom it says WORD_REAPED then. */
 void launcher_reap(struct sandbox_launcher *l);
 
-/* Somebody has ended, or will soon: it reaps him, and makes ahead what was used, when no more is
- * asked of it for a moment, or much has piled up. */
-void launcher_tidy(struct sandbox_launcher *l);
-
-/* A sandbox uses it, and leaves it: then what was left to it is removed, and made ready what is to
- * be: all when no other one runs, otherwise no more than one. Waits for nothing. */
+/* A job begins, runs, and is over, or will be soon. Then it reaps who is dead, and makes ahead what
+ * was used: at once, or where some wait, when no more is asked of it for a moment. */
 void launcher_join(struct sandbox_launcher *l);
-void launcher_leave(struct sandbox_launcher *l);
+void launcher_runs(struct sandbox_launcher *l);
+void launcher_part(struct sandbox_launcher *l);
 
-/* For whose jobs run for long: makes one of those ready that are missing, when it is time. When the
- * next one is due (clock_boot_ms()), 0: none is missing. */
+/* Removes what was left to it, and makes those ready that are missing: all when no job runs,
+ * otherwise no more than one. Waits for nothing. */
+void launcher_tend(struct sandbox_launcher *l);
+
+/* For whose jobs run for long: makes one of those ready that are missing, when it is time, and no
+ * other thread has its turn. When to look again (clock_boot_ms()), 0: none is missing. */
 int64_t launcher_refill(struct sandbox_launcher *l, int64_t now);
 
 /* Takes the groups of a job that is over, and removes them when there is time. */

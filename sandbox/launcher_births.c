@@ -5,6 +5,7 @@
 #include "sandbox/birth.h"
 #include "sandbox/launcher_talk.h"
 #include "sandbox/sys.h"
+#include "sandbox/turn.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -363,13 +364,6 @@ void launcher_reap(struct sandbox_launcher *l)
 	say(l, &(struct resident_ask){.word = ASK_REAP});
 }
 
-/* Where some wait more jobs may start in a row than can be tidied up behind meanwhile. Otherwise it
- * is cheapest at once: what was freed is used again while it is in the processor's cache. */
-void launcher_tidy(struct sandbox_launcher *l)
-{
-	say(l, &(struct resident_ask){.word = ASK_TIDY, .later = waiting(l) > 0});
-}
-
 static unsigned missing(const struct sandbox_launcher *l)
 {
 	unsigned ready = waiting(l);
@@ -380,12 +374,25 @@ static unsigned missing(const struct sandbox_launcher *l)
 void launcher_join(struct sandbox_launcher *l)
 {
 	l->running++;
+}
+
+/* A burst of starts is one as long as they follow each other. */
+void launcher_runs(struct sandbox_launcher *l)
+{
 	l->refill_at = clock_boot_ms() + REFILL_AFTER_MS;
 }
 
-void launcher_leave(struct sandbox_launcher *l)
+/* Where some wait more jobs may start in a row than can be tidied up behind meanwhile. Otherwise it
+ * is cheapest at once: what was freed is used again while it is in the processor's cache. */
+void launcher_part(struct sandbox_launcher *l)
 {
-	unsigned most = --l->running ? 1 : UINT_MAX;
+	l->running--;
+	say(l, &(struct resident_ask){.word = ASK_TIDY, .later = waiting(l) > 0});
+}
+
+void launcher_tend(struct sandbox_launcher *l)
+{
+	unsigned most = l->running ? 1 : UINT_MAX;
 
 	if (l->owner != getpid())
 		return;
@@ -397,13 +404,24 @@ void launcher_leave(struct sandbox_launcher *l)
 	keep_spare(l);
 }
 
+static void make_one(struct sandbox_launcher *l, int64_t now)
+{
+	talk_hear_all(l);
+	l->refill_at = now + (make_ready(l) == 0 ? REFILL_EACH_MS : REFILL_RETRY_MS);
+	graves_tend(&l->graves); /* of one that could not be made, too: they hold descriptors */
+}
+
 int64_t launcher_refill(struct sandbox_launcher *l, int64_t now)
 {
 	if (!l->ready_wanted || l->owner != getpid() || !missing(l))
 		return 0;
-	if (now >= l->refill_at) {
-		talk_hear_all(l);
-		l->refill_at = now + (make_ready(l) == 0 ? REFILL_EACH_MS : REFILL_RETRY_MS);
+	if (now < l->refill_at)
+		return l->refill_at;
+	if (turn_try()) {
+		make_one(l, now);
+		turn_end();
+	} else {
+		l->refill_at = now + REFILL_EACH_MS;
 	}
 	return missing(l) ? l->refill_at : 0;
 }

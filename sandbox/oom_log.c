@@ -49,7 +49,7 @@ bool oom_log_parse(const char *line, const char *name, struct oom_kill *out)
 /* The log's clock is the processor's, without the corrections that others get, and stands still
  * while the machine sleeps. */
 #define SLACK_MS    2000
-#define DRIFT_SHARE 10000 /* of the time since the machine started: 100 ppm */
+#define DRIFT_SHARE 2000 /* of the time since the machine started: 500 ppm, the most of NTP */
 
 /* The moment in microseconds of that clock, or somewhat before. */
 static int64_t in_log_time(int64_t boot_ms)

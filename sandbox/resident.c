@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -23,10 +24,12 @@
 #define QUIET_MS      4
 #define LOOK_AGAIN_MS 50
 
-/* So many jobs' ends may be put off until it is quiet, and how many are seen to then for each
- * further one. */
-#define LATER_MAX  16
-#define LATER_EACH 2
+/* So many jobs' ends may be put off until it is quiet, at most; each holds four descriptors, and
+ * they may have a quarter of those that there may be. From then on two are seen to for each that
+ * comes. */
+#define LATER_MAX   16
+#define LATER_SHARE 16
+#define LATER_EACH  2
 
 /* One job's first process, until it is reaped. */
 struct child {
@@ -45,7 +48,7 @@ struct resident {
 	struct template_stamp stamp; /* of the ready root */
 	struct ids own;              /* a user's: the namespace that this process is in */
 	struct child *children;
-	unsigned later; /* jobs' ends that were put off */
+	unsigned later, later_max; /* jobs' ends that were put off since it was quiet */
 };
 
 static int failed(struct resident_answer *a, int code, const char *what)
@@ -343,7 +346,6 @@ static void bury(struct resident *r, pid_t pid, int status, const struct rusage 
 	if (!c)
 		return;
 	*at = c->next;
-	r->later -= r->later > 0;
 	/* Nobody waits for it where control groups measure. */
 	(void)send(c->control, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT);
 	child_free(c);
@@ -369,7 +371,7 @@ static void tidy(struct resident *r)
 
 static void tidy_later(struct resident *r)
 {
-	if (++r->later > LATER_MAX)
+	if (++r->later > r->later_max)
 		reap(r, LATER_EACH);
 }
 
@@ -439,6 +441,16 @@ static int become_somebody(struct resident *r, const struct resident_ask *q)
 	return 0;
 }
 
+static unsigned later_max(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return 0;
+	return files.rlim_cur / LATER_SHARE < LATER_MAX ? (unsigned)files.rlim_cur / LATER_SHARE
+							: LATER_MAX;
+}
+
 static int set_up(struct resident *r, const struct resident_ask *q, struct resident_answer *a)
 {
 	sigset_t all;
@@ -447,6 +459,7 @@ static int set_up(struct resident *r, const struct resident_ask *q, struct resid
 
 	if (rc < 0)
 		return failed(a, rc, "make a user namespace");
+	r->later_max = later_max();
 	processors_get(&r->processors);
 	if (q->ids.privileged)
 		guise_settle();

@@ -107,10 +107,10 @@ static void wait_for_end(struct sandbox *s)
 	}
 }
 
-static void leave(struct sandbox_launcher *l)
+static void tend(struct sandbox_launcher *l)
 {
 	turn_take();
-	launcher_leave(l);
+	launcher_tend(l);
 	turn_end();
 }
 
@@ -136,9 +136,9 @@ void sandbox_free(struct sandbox *s)
 	else
 		cgroup_free(s->cg);
 	if (s->launcher && !s->over)
-		launcher_tidy(s->launcher);
+		launcher_part(s->launcher);
 	if (s->launcher) /* now it takes no time from the job */
-		leave(s->launcher);
+		tend(s->launcher);
 	free(s->command);
 	free(s->reason);
 	free(s);
@@ -149,7 +149,7 @@ static int make_groups(struct sandbox *s, struct plan *plan, struct error *err)
 	int rc = s->launcher ? launcher_birth(s->launcher, plan, &s->cg, &s->job, err) : -ENOENT;
 
 	if (s->launcher && plan->birth == BIRTH_PLANNED && (rc == -ENOENT || rc == -ESTALE)) {
-		launcher_leave(s->launcher); /* it doesn't see what was mounted after it was made */
+		launcher_part(s->launcher); /* it doesn't see what was mounted after it was made */
 		s->launcher = NULL;
 	}
 	return s->launcher ? rc : cgroup_new(plan, &s->cg, err);
@@ -214,6 +214,8 @@ static int start(struct sandbox *s, const struct sandbox_spec *spec, struct plan
 		s->dead = true;
 		s->died = clock_boot_ms();
 	}
+	if (s->launcher)
+		launcher_runs(s->launcher);
 	watch_clocks(s);
 	return 0;
 }

@@ -25,3 +25,9 @@ void turn_take(void)
 	(void)pthread_once(&once, tell_forks);
 	take();
 }
+
+bool turn_try(void)
+{
+	(void)pthread_once(&once, tell_forks);
+	return pthread_mutex_trylock(&lock) == 0;
+}

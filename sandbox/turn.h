@@ -6,5 +6,8 @@
  * children that this library makes itself have no use for it. */
 #pragma once
 
+#include <stdbool.h>
+
 void turn_take(void);
+bool turn_try(void); /* false: another thread has it, for up to some seconds */
 void turn_end(void);

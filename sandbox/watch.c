@@ -7,7 +7,6 @@
 #include "sandbox/launcher.h"
 #include "sandbox/oom_log.h"
 #include "sandbox/sys.h"
-#include "sandbox/turn.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -225,16 +224,6 @@ static int64_t time_is_up(struct sandbox *s, enum cause cause, int64_t end, int6
 	return 0;
 }
 
-static int64_t refill(struct sandbox_launcher *l, int64_t now)
-{
-	int64_t next;
-
-	turn_take();
-	next = launcher_refill(l, now);
-	turn_end();
-	return next;
-}
-
 /* Looks at the clocks and sets the timer to the next moment of interest. */
 void watch_clocks(struct sandbox *s)
 {
@@ -269,7 +258,7 @@ void watch_clocks(struct sandbox *s)
 		earliest(&next, now + OOM_LOOK_EACH_MS);
 	}
 	if (s->launcher)
-		earliest(&next, refill(s->launcher, now));
+		earliest(&next, launcher_refill(s->launcher, now));
 	arm(s, s->ending.cause == CAUSE_NONE ? next : 0);
 }
 
@@ -569,7 +558,7 @@ int sandbox_step(struct sandbox *s, struct error *err)
 		s->over = true;
 		(void)watch(s, s->job.pidfd, EPOLLIN, EVENT_PIDFD); /* it stays readable */
 		if (s->launcher)
-			launcher_tidy(s->launcher);
+			launcher_part(s->launcher);
 		return 1;
 	}
 	watch_clocks(s);

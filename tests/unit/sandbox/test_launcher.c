@@ -275,6 +275,29 @@ static void what_was_used_is_made_again_while_jobs_run(void **state)
 	end_launcher();
 }
 
+/* What is over and not freed yet isn't a job that runs. */
+static void what_is_over_and_kept_keeps_none_from_being_ready(void **state)
+{
+	static const char *const argv[] = {"true", NULL};
+	struct sandbox_spec spec = {.argv = argv};
+	struct sandbox *kept = NULL;
+
+	(void)state;
+	start_launcher(2);
+	spec.launcher = job_launcher;
+	assert_int_equal(sandbox_start(&spec, &kept, NULL), 0);
+	while (sandbox_step(kept, NULL) != 1) {
+		struct pollfd wait = {.fd = sandbox_fd(kept), .events = POLLIN};
+
+		(void)poll(&wait, 1, -1);
+	}
+	job_run((struct sandbox_spec){0}, "true", &job);
+	wait_until(live_children(sandbox_launcher_pid(job_launcher)) == 2,
+		   "there are not two of them");
+	sandbox_free(kept);
+	end_launcher();
+}
+
 #define LAUNCHES 60
 
 /* That the kernel holds. */
@@ -664,6 +687,32 @@ static void what_waits_leaves_descriptors_to_its_caller(void **state)
 	assert_in_fork(passes_with_few_descriptors);
 }
 
+/* Whose ends may be put off, and whom nobody can use, are many, as profiles change. */
+static int passes_with_few_descriptors_in_a_row(void)
+{
+	static const enum sandbox_profile profiles[] = {SANDBOX_CI, SANDBOX_STRICT, SANDBOX_NESTED};
+	const struct rlimit few = {80, 80};
+
+	if (setrlimit(RLIMIT_NOFILE, &few) < 0 || !(job_launcher = job_launcher_new(2)))
+		return 1;
+	for (int i = 0; i < 120; i++) {
+		job_run((struct sandbox_spec){.profile = profiles[i < 40 ? 0 : i % 3]}, "true",
+			&job);
+		if (job.outcome.verdict != SANDBOX_PASSED) {
+			(void)fprintf(stderr, "job %d: %s\n", i, job.outcome.reason);
+			return 2;
+		}
+	}
+	sandbox_launcher_free(job_launcher);
+	return 0;
+}
+
+static void what_is_put_off_leaves_descriptors_to_the_launcher(void **state)
+{
+	(void)state;
+	assert_in_fork(passes_with_few_descriptors_in_a_row);
+}
+
 /* Descriptors on their way to nobody, more than this user may have. */
 static bool fill_sockets(unsigned may)
 {
@@ -824,6 +873,42 @@ static int starts_or_is_refused_as_a_user(void)
 {
 	job_become_user();
 	return starts_or_is_refused_in_any_way();
+}
+
+/* Nothing can be made ready while two jobs run, and what was begun of it doesn't stay open. */
+static int keeps_no_descriptors_of_what_could_not_be_made_ready(void)
+{
+	int open_now[FEW];
+	struct sandbox *jobs[2];
+	unsigned left = 0;
+
+	job_launcher = job_launcher_new(2);
+	job_run((struct sandbox_spec){0}, "true", &job);
+	for (int i = 0; i < 2; i++)
+		jobs[i] = start_sleeper();
+	if (!leave_descriptors(8))
+		return 1;
+	for (int woken = 0; woken < 2;) { /* the first time may be too early */
+		struct pollfd wait = {.fd = sandbox_fd(jobs[0]), .events = POLLIN};
+
+		woken += poll(&wait, 1, DEADLINE_S * 1000);
+		(void)sandbox_step(jobs[0], NULL);
+	}
+	while (left < FEW && (open_now[left] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+		left++;
+	for (unsigned i = 0; i < left; i++)
+		(void)close(open_now[i]);
+	take_descriptors_back();
+	for (int i = 0; i < 2; i++)
+		sandbox_free(jobs[i]);
+	sandbox_launcher_free(job_launcher);
+	return left >= 8 ? 0 : 2;
+}
+
+static void what_cannot_be_made_ready_keeps_no_descriptors(void **state)
+{
+	(void)state;
+	assert_in_fork(keeps_no_descriptors_of_what_could_not_be_made_ready);
 }
 
 static void a_caller_without_descriptors_is_refused_and_nothing_runs(void **state)
@@ -1240,6 +1325,7 @@ int main(void)
 		cmocka_unit_test(every_job_has_a_network_of_its_own),
 		cmocka_unit_test(ready_ones_wait_and_go_with_their_launcher),
 		cmocka_unit_test(what_was_used_is_made_again_while_jobs_run),
+		cmocka_unit_test(what_is_over_and_kept_keeps_none_from_being_ready),
 		cmocka_unit_test(no_files_of_groups_stay_behind),
 		cmocka_unit_test(what_waits_is_not_used_where_it_does_not_fit),
 		cmocka_unit_test(a_job_whose_limits_are_refused_leaves_nothing),
@@ -1254,7 +1340,9 @@ int main(void)
 		cmocka_unit_test(a_user_s_worktree_may_be_mounted_after_his_launcher_was_made),
 		cmocka_unit_test(an_interrupt_is_for_the_caller),
 		cmocka_unit_test(what_waits_leaves_descriptors_to_its_caller),
+		cmocka_unit_test(what_is_put_off_leaves_descriptors_to_the_launcher),
 		cmocka_unit_test(a_user_with_too_many_descriptors_on_their_way_gets_no_program),
+		cmocka_unit_test(what_cannot_be_made_ready_keeps_no_descriptors),
 		cmocka_unit_test(a_caller_without_descriptors_is_refused_and_nothing_runs),
 		cmocka_unit_test(a_launcher_without_descriptors_says_so),
 		cmocka_unit_test(a_caller_without_standard_descriptors_has_one),

@@ -7,9 +7,12 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
+#include "sandbox/turn.h"
 #include "tests/unit/sandbox/jobs.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -122,6 +125,50 @@ static void a_fork_of_a_process_with_threads_has_jobs(void **state)
 	assert_int_equal(failed, 0);
 }
 
+static atomic_bool taken, over;
+
+static void *hold_the_turn(void *unused)
+{
+	turn_take();
+	taken = true;
+	for (int64_t end = clock_boot_ms() + DEADLINE_S * 1000; !over && clock_boot_ms() < end;)
+		(void)poll(NULL, 0, 1);
+	turn_end();
+	return unused;
+}
+
+/* It may be another thread's for long, and then none can be made ready. */
+static void limits_hold_while_another_thread_starts_jobs(void **state)
+{
+	static const char *const argv[] = {"sleep", "1000", NULL};
+	struct sandbox_spec spec = {.argv = argv, .limits = {.wall_ms = 300}};
+	int64_t began = clock_boot_ms();
+	struct sandbox_outcome outcome;
+	struct sandbox *s = NULL;
+	pthread_t thread;
+
+	(void)state;
+	job_launcher = job_launcher_new(2);
+	spec.launcher = job_launcher;
+	assert_int_equal(sandbox_start(&spec, &s, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, hold_the_turn, NULL), 0);
+	while (!taken)
+		(void)poll(NULL, 0, 1);
+	while (sandbox_step(s, NULL) != 1) {
+		struct pollfd wait = {.fd = sandbox_fd(s), .events = POLLIN};
+
+		(void)poll(&wait, 1, -1);
+	}
+	over = true;
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	sandbox_outcome(s, &outcome);
+	assert_int_equal(outcome.verdict, SANDBOX_TIMED_OUT);
+	assert_true(clock_boot_ms() - began < DEADLINE_S * 1000);
+	sandbox_free(s);
+	sandbox_launcher_free(job_launcher);
+	job_launcher = NULL;
+}
+
 static atomic_bool looked, enough;
 
 /* NULL: files are made as the process's mask says. */
@@ -176,6 +223,7 @@ static void a_start_leaves_the_mask_of_modes_alone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(limits_hold_while_another_thread_starts_jobs),
 		cmocka_unit_test(a_start_leaves_the_mask_of_modes_alone),
 		cmocka_unit_test(each_thread_has_its_own_jobs),
 		cmocka_unit_test(a_fork_of_a_process_with_threads_has_jobs),
