@@ -382,12 +382,18 @@ void launcher_runs(struct sandbox_launcher *l)
 	l->refill_at = clock_boot_ms() + REFILL_AFTER_MS;
 }
 
+static void tidy(struct sandbox_launcher *l, bool later)
+{
+	l->untidy = later;
+	say(l, &(struct resident_ask){.word = ASK_TIDY, .later = later});
+}
+
 /* Where some wait more jobs may start in a row than can be tidied up behind meanwhile. Otherwise it
  * is cheapest at once: what was freed is used again while it is in the processor's cache. */
 void launcher_part(struct sandbox_launcher *l)
 {
 	l->running--;
-	say(l, &(struct resident_ask){.word = ASK_TIDY, .later = waiting(l) > 0});
+	tidy(l, waiting(l) > 0);
 }
 
 void launcher_tend(struct sandbox_launcher *l)
@@ -397,6 +403,8 @@ void launcher_tend(struct sandbox_launcher *l)
 	if (l->owner != getpid())
 		return;
 	talk_hear_all(l);
+	if (l->untidy && !l->running)
+		tidy(l, false);
 	graves_tend(&l->graves);
 	/* What can't be made now is made when it is needed, and told then. */
 	for (unsigned n = missing(l); n && most && make_ready(l) == 0; n--)

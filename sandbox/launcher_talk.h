@@ -37,7 +37,8 @@ struct sandbox_launcher {
 	struct ids ids;
 	uint32_t last_id;
 	struct first *births; /* asked for, and not handed out */
-	unsigned running;     /* jobs, by it */
+	unsigned running;     /* jobs by it that are not over */
+	bool untidy;          /* the end of one was put off */
 	unsigned ready_wanted;
 	int64_t refill_at; /* clock_boot_ms(): while jobs run, the next is made ready then */
 	/* What the last job was like: so are those that are made ahead. */
