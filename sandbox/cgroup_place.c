@@ -299,14 +299,37 @@ static void find(struct places *places)
 	}
 }
 
+static void forget(struct places *places)
+{
+	for (size_t i = 0; i < places->count; i++)
+		if (places->place[i].dir >= 0)
+			(void)close(places->place[i].dir);
+	*places = (struct places){0};
+}
+
+/* For a place each, and what is opened meanwhile. */
+static bool has_room(void)
+{
+	int fd[PLACES_MAX + 4];
+	size_t count = 0;
+
+	while (count < sizeof(fd) / sizeof(fd[0]) &&
+	       (fd[count] = open("/", O_PATH | O_CLOEXEC)) >= 0)
+		count++;
+	for (size_t i = 0; i < count; i++)
+		(void)close(fd[i]);
+	return count == sizeof(fd) / sizeof(fd[0]);
+}
+
 const struct places *places_get(void)
 {
 	static struct places places;
 	static bool found;
 
 	if (!found) {
+		forget(&places);
+		found = has_room(); /* else what is seen is all that could be opened */
 		find(&places);
-		found = true;
 	}
 	return &places;
 }

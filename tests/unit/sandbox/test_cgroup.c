@@ -8,11 +8,14 @@
 #include <cmocka.h>
 
 #include "sandbox/cgroup_group.h"
+#include "sandbox/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char path[] = "/tmp/cupel-test-XXXXXX";
@@ -134,9 +137,48 @@ static void a_freeze_that_is_not_kept_is_told(void **state)
 	take_away("freezer.state");
 }
 
+/* In a process that hasn't looked yet: what it can when it has had `few` descriptors before. */
+static unsigned can_after(rlim_t few)
+{
+	struct rlimit usual, less;
+	int both[2], status = 1;
+	unsigned can = 0;
+	pid_t pid;
+
+	assert_int_equal(pipe(both), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (getrlimit(RLIMIT_NOFILE, &usual) < 0)
+			_exit(1);
+		less = (struct rlimit){few, usual.rlim_max};
+		if (few && (setrlimit(RLIMIT_NOFILE, &less) < 0 || sandbox_can() == ~0U ||
+			    setrlimit(RLIMIT_NOFILE, &usual) < 0))
+			_exit(1);
+		can = sandbox_can();
+		_exit(write(both[1], &can, sizeof(can)) != sizeof(can));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(read(both[0], &can, sizeof(can)), sizeof(can));
+	(void)close(both[0]);
+	(void)close(both[1]);
+	return can;
+}
+
+/* Nobody whose descriptors were short once has no limits from then on. */
+static void a_look_without_descriptors_is_taken_again(void **state)
+{
+	unsigned can = can_after(0);
+
+	(void)state;
+	for (rlim_t few = 4; few < 24; few++)
+		assert_int_equal(can_after(few), can);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_look_without_descriptors_is_taken_again),
 		cmocka_unit_test(who_cannot_be_seen_is_not_gone),
 		cmocka_unit_test(a_group_without_files_is_removed_and_empty),
 		cmocka_unit_test(only_the_kernels_word_says_empty),
