@@ -153,6 +153,8 @@ static int step_to_end(struct sandbox *sandbox, struct error *err)
 		rc = sandbox_step(sandbox, err);
 		if (rc == 1)
 			return 0;
+		if (rc < 0)
+			(void)fprintf(stderr, "cupel run: %s\n", err->text);
 	}
 }
 

@@ -171,8 +171,12 @@ static void await_event(struct run *r)
 static void follow(struct run *r)
 {
 	struct pollfd rest = {.fd = outlet_fd(r->outlet), .events = POLLIN};
+	struct error err = {0};
+	int rc;
 
-	while (sandbox_step(r->job, NULL) != 1) {
+	while ((rc = sandbox_step(r->job, &err)) != 1) {
+		if (rc < 0)
+			(void)fprintf(stderr, "cupel-sandbox: %s\n", err.text);
 		if (r->cancelled)
 			sandbox_hold_output(r->job, false);
 		await_event(r);

@@ -23,6 +23,8 @@ struct sandbox {
 	bool dead; /* its first process is reaped */
 	bool over;
 	int64_t started, last_output, ended, died; /* clock_boot_ms(); `ended`: the program */
+	int64_t killed;                            /* first; 0: it wasn't */
+	bool told_undying;                         /* that it doesn't die */
 	int64_t frozen_at;                         /* by sandbox_freeze(); 0: it runs */
 	bool held;                                 /* its output, by sandbox_hold_output() */
 	int64_t next_cpu_check, armed;

@@ -242,7 +242,9 @@ int sandbox_start(const struct sandbox_spec *spec, struct sandbox **out, struct 
 int sandbox_fd(const struct sandbox *s);
 
 /* Does what is due without waiting: output, timers, the end. 1 once it is over and proven gone,
- * else 0; -errno when the library itself failed (the job is then being killed; keep stepping). */
+ * else 0; -errno when the library itself failed (the job is then being killed), and, once, -EBUSY
+ * when a job that was killed isn't dead after 5 seconds: `err` tells what may keep it. Keep
+ * stepping. */
 int sandbox_step(struct sandbox *s, struct error *err);
 
 /* Ends everything in it; `reason` becomes the outcome's. Does nothing once it is over. */

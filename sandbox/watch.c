@@ -40,6 +40,9 @@
 /* How long the launcher may take to reap what is dead. */
 #define LAUNCHER_PATIENCE_MS 200
 
+/* A job that was killed and isn't dead by then is told of. */
+#define UNDYING_MS 5000
+
 /* v1 tells of a kill for memory before it has done and counted it; then it is looked for. */
 #define OOM_LOOK_EACH_MS 20
 #define OOM_LOOK_MS      1000
@@ -124,6 +127,8 @@ void watch_kill(struct sandbox *s, enum cause cause)
 		s->ending.cause = cause;
 	if (s->dead)
 		return;
+	if (!s->killed)
+		s->killed = clock_boot_ms();
 	(void)sys_pidfd_send_signal(s->job.pidfd, SIGKILL); /* its namespace dies with it */
 	cgroup_kill(s->cg);
 }
@@ -259,7 +264,24 @@ void watch_clocks(struct sandbox *s)
 	}
 	if (s->launcher)
 		earliest(&next, launcher_refill(s->launcher, now));
-	arm(s, s->ending.cause == CAUSE_NONE ? next : 0);
+	if (s->ending.cause != CAUSE_NONE)
+		next = 0;
+	if (s->killed && !s->told_undying)
+		earliest(&next, s->killed + UNDYING_MS);
+	arm(s, next);
+}
+
+/* Once. */
+static int tell_undying(struct sandbox *s, struct error *err)
+{
+	if (s->dead || !s->killed || s->told_undying || clock_boot_ms() < s->killed + UNDYING_MS)
+		return 0;
+	s->told_undying = true;
+	return error_say(err, EBUSY,
+			 "the job was killed %d seconds ago and doesn't die: it waits for a disk, "
+			 "or a server of files, or stands in a frozen control group (%s); it is "
+			 "over when it does",
+			 UNDYING_MS / 1000, s->cg ? cgroup_name(s->cg) : "");
 }
 
 void watch_freeze(struct sandbox *s, bool frozen)
@@ -562,5 +584,5 @@ int sandbox_step(struct sandbox *s, struct error *err)
 		return 1;
 	}
 	watch_clocks(s);
-	return 0;
+	return tell_undying(s, err);
 }

@@ -1139,6 +1139,45 @@ static void a_job_that_does_not_die_is_told(void **state)
 	wait_until(unlinkat(above, name, AT_REMOVEDIR) == 0, "the group is in use");
 }
 
+static void a_killed_job_that_does_not_die_is_told(void **state)
+{
+	char name[80], frozen[16] = "";
+	struct error err = {0};
+	pid_t children[PROCESSES];
+	int above = -1, freezer, rc = 0;
+	struct sandbox *s;
+
+	(void)state;
+	(void)snprintf(name, sizeof(name), "%s-frozen", job_groups);
+	freezer = make_freezer(name, &above);
+	if (freezer < 0) {
+		print_message("SKIP %s: no control group that freezes signals, too\n", __func__);
+		skip();
+	}
+	s = start_sleeper();
+	assert_int_equal(children_of(getpid(), children), 1);
+	assert_int_equal(cgroup_write_number(freezer, "cgroup.procs", (uint64_t)children[0]), 0);
+	assert_int_equal(cgroup_write_text(freezer, "freezer.state", "FROZEN"), 0);
+	wait_until(cgroup_read_text(freezer, "freezer.state", frozen, sizeof(frozen)) > 0 &&
+			   strcmp(frozen, "FROZEN\n") == 0,
+		   "it doesn't freeze");
+	sandbox_kill(s, "by the test");
+	while (rc == 0) { /* it wakes its caller for it */
+		struct pollfd wait = {.fd = sandbox_fd(s), .events = POLLIN};
+
+		assert_int_equal(poll(&wait, 1, DEADLINE_S * 1000), 1);
+		rc = sandbox_step(s, &err);
+	}
+	assert_int_equal(rc, -EBUSY);
+	assert_non_null(strstr(err.text, "doesn't die: it waits for a disk"));
+	assert_int_equal(sandbox_step(s, &err), 0);
+	assert_int_equal(cgroup_write_text(freezer, "freezer.state", "THAWED"), 0);
+	wait_until(sandbox_step(s, NULL) == 1, "it doesn't end");
+	sandbox_free(s);
+	(void)close(freezer);
+	wait_until(unlinkat(above, name, AT_REMOVEDIR) == 0, "the group is in use");
+}
+
 static void the_limits_of_the_last_job_are_not_the_next_ones(void **state)
 {
 	static const char big[] = "head -c 100M /dev/zero | tail -c 90M | wc -c";
@@ -1349,6 +1388,7 @@ int main(void)
 		cmocka_unit_test(a_job_is_in_its_group_also_where_it_could_not_be_born_there),
 		cmocka_unit_test(a_caller_in_a_group_that_was_killed_has_jobs),
 		cmocka_unit_test(a_job_that_does_not_die_is_told),
+		cmocka_unit_test(a_killed_job_that_does_not_die_is_told),
 		cmocka_unit_test(the_limits_of_the_last_job_are_not_the_next_ones),
 		cmocka_unit_test(a_launcher_that_dies_takes_its_jobs_along),
 		cmocka_unit_test(a_caller_killed_at_any_step_takes_all_along),
