@@ -28,11 +28,13 @@ static int put_bytes(int dir, const char *file, uint64_t bytes)
 }
 
 /* Memory and swap together may never be less than memory: a limit that falls is written in one
- * order, one that rises in the other. */
+ * order, one that rises in the other. What TCP holds is counted apart, and not where it isn't
+ * limited; what UDP holds isn't counted. */
 static int v1_set_memory(int dir, uint64_t bytes)
 {
 	static const char memory[] = "memory.limit_in_bytes",
-			  both[] = "memory.memsw.limit_in_bytes";
+			  both[] = "memory.memsw.limit_in_bytes",
+			  tcp[] = "memory.kmem.tcp.limit_in_bytes";
 	int rc = put_bytes(dir, memory, bytes);
 
 	if (rc < 0) {
@@ -42,7 +44,11 @@ static int v1_set_memory(int dir, uint64_t bytes)
 	if (rc < 0)
 		return rc;
 	rc = put_bytes(dir, both, bytes);
-	return rc == -ENOENT ? (group_host_has_swap() ? -EOPNOTSUPP : 0) : rc;
+	if (rc == -ENOENT)
+		rc = group_host_has_swap() ? -EOPNOTSUPP : 0;
+	if (rc == 0)
+		rc = put_bytes(dir, tcp, bytes);
+	return rc == -ENOENT ? 0 : rc; /* a kernel without it */
 }
 
 static int v1_set_cpu(int dir, uint64_t milli)

@@ -1,9 +1,11 @@
 """Attacks on limits: what a job eats, floods, or outlives."""
 import ctypes
 import os
+import re
+import threading
 
 from attacks import attack, ends_as
-from bench import Escape, Skip, WITHOUT
+from bench import Escape, PRELUDE, Skip, WITHOUT
 
 
 LIBC = ctypes.CDLL(None)
@@ -66,6 +68,48 @@ def eats_memory_by_files(b):
                   '--memory', '64M', cut=True)
     if r.report['usage']['memory_peak'] > 70 << 20:
         raise Escape('more memory than its limit')
+
+
+SOCKETS = '''
+import time
+held, sent = [], 0
+server = socket.create_server(("127.0.0.1", 0), backlog=128)
+while sent < 300 << 20 and len(held) < 100:
+    one = socket.create_connection(server.getsockname())
+    held += [one, server.accept()[0]]
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+    one.setblocking(False)
+    try:
+        while True: sent += one.send(bytes(1 << 20))
+    except OSError: pass
+time.sleep(0.3)
+'''
+
+
+def tcp_bytes():
+    """Of all network namespaces."""
+    with open('/proc/net/sockstat') as f:
+        return int(re.search(r'^TCP:.* mem (\d+)', f.read(), re.M)[1]) * os.sysconf('SC_PAGESIZE')
+
+
+@attack(weak=WITHOUT)
+def eats_memory_by_sockets(b):
+    """v1 counts what TCP holds apart, up to the same limit again."""
+    before, most, over = tcp_bytes(), 0, threading.Event()
+
+    def look():
+        nonlocal most
+        while not over.wait(0.01):
+            most = max(most, tcp_bytes())
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        b.limited(['python3', '-c', PRELUDE + SOCKETS], '--memory', '64M', '--tasks', '8')
+    finally:
+        over.set()
+        looking.join()
+    if most - before > 100 << 20:
+        raise Escape(f'{(most - before) >> 20} MB in sockets')
 
 
 @attack(weak=WITHOUT)
