@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -229,8 +230,17 @@ static const struct rule cgroup_rules[] = {
 	{CALL(unshare), EPERM, NEVER, namespaces, {{HAS_ANY_OF, 0, CLONE_NEWCGROUP}}},
 };
 
+/* Answered as if it were done, and not counted: a shell's `ulimit -c 0` is no attack. Another limit
+ * than the one that it has would let the host's program for cores run. */
+static const struct rule core_rules[] = {
+	{CALL(setrlimit), 0, NEVER, NULL, {{IS, 0, RLIMIT_CORE}}},
+	{CALL(prlimit64), 0, NEVER, NULL, {{IS, 1, RLIMIT_CORE}, {IS_NOT, 2, 0}}},
+	{CALL(prlimit64), 0, NEVER, NULL, {{IS, 1, RLIMIT_CORE}, {IS_NOT, UPPER(2), 0}}},
+};
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+/* Of those that somebody is told of. */
 static const struct {
 	const struct rule *rule;
 	size_t count;
@@ -279,7 +289,8 @@ void filter_name(int number, char *out, size_t size)
 /* Those of the tables that apply, and then in order of their numbers. */
 struct chosen {
 	struct program_rule list[COUNT(rules) + COUNT(conditional) + COUNT(setid_rules) +
-				 COUNT(filecaps_rules) + COUNT(first_rules) + COUNT(cgroup_rules)];
+				 COUNT(filecaps_rules) + COUNT(first_rules) + COUNT(cgroup_rules) +
+				 COUNT(core_rules)];
 	size_t count;
 };
 
@@ -316,6 +327,7 @@ static int build(enum sandbox_profile profile, unsigned more, struct filter *out
 
 	choose(&chosen, rules, COUNT(rules), profile);
 	choose(&chosen, conditional, COUNT(conditional), profile);
+	choose(&chosen, core_rules, COUNT(core_rules), profile);
 	if (more & FILTER_SETID)
 		choose(&chosen, setid_rules, COUNT(setid_rules), profile);
 	if ((more & FILTER_SETID) && profile == SANDBOX_NESTED) /* elsewhere nobody has the right */

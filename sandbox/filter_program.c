@@ -21,9 +21,12 @@
  * software falls back. */
 #define LAST_KNOWN 469
 
-#define NUMBER       offsetof(struct seccomp_data, nr)
-#define ARCH         offsetof(struct seccomp_data, arch)
-#define ARGUMENT(n)  (offsetof(struct seccomp_data, args) + sizeof(uint64_t) * (n))
+#define NUMBER offsetof(struct seccomp_data, nr)
+#define ARCH   offsetof(struct seccomp_data, arch)
+/* Little-endian, as the architectures above are. */
+#define ARGUMENT(n)                                                                                \
+	(offsetof(struct seccomp_data, args) + sizeof(uint64_t) * ((n) % UPPER(0)) +               \
+	 sizeof(uint32_t) * ((n) / UPPER(0)))
 #define NOT_HERE     (SECCOMP_RET_ERRNO | ENOSYS)
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -283,6 +286,7 @@ void program_ask(struct sock_filter *code, size_t count)
 {
 	for (size_t i = COUNT(prologue); i < count; i++)
 		if (code[i].code == (BPF_RET | BPF_K) &&
-		    (code[i].k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO)
+		    (code[i].k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO &&
+		    (code[i].k & SECCOMP_RET_DATA))
 			code[i].k = SECCOMP_RET_USER_NOTIF;
 }

@@ -11,14 +11,17 @@
 
 #define CONDITIONS_MAX 5
 
-/* On the low half of an argument: where one matters here, the kernel looks at that half alone. */
+/* On the low half of an argument: where one matters here, the kernel looks at that half alone. But
+ * of a pointer at both: UPPER(n) is the other one. */
+#define UPPER(n) ((n) + 8)
 struct condition {
 	enum { ALWAYS, HAS_ANY_OF, IS, IS_NOT } is;
 	unsigned argument;
 	uint32_t value;
 };
 
-/* A call of that number is answered with that errno, when all conditions hold (none: always). */
+/* A call of that number is answered with that errno, when all conditions hold (none: always); 0: as
+ * if it had been done. */
 struct program_rule {
 	uint32_t number;
 	uint16_t code;
@@ -38,5 +41,6 @@ struct program {
 void program_make(struct program_rule *rules, size_t count, struct program *out);
 
 /* Makes a copy of a program's code ask the listener for what it would refuse; not about those that
- * are ENOSYS by their number alone: software tries these and falls back. */
+ * are ENOSYS by their number alone: software tries these and falls back. Nor about what is answered
+ * with 0. */
 void program_ask(struct sock_filter *code, size_t count);

@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
@@ -26,6 +27,8 @@ static int stdio(struct plan *plan)
 	return 0;
 }
 
+/* The filter answers openat2() where files land as root's, and nobody hears of it before the
+ * program is executed. */
 static int workdir(struct plan *plan)
 {
 	const char *path = plan->workdir;
@@ -35,12 +38,31 @@ static int workdir(struct plan *plan)
 		return plan_fail(plan, SANDBOX_WORKTREE);
 	if (!path)
 		return 0;
-	fd = sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, RESOLVE_BENEATH);
+	fd = sys_walk(AT_FDCWD, path, O_PATH | O_DIRECTORY, true);
 	if (fd < 0 || fchdir(fd) < 0)
 		rc = plan_fail(plan, path);
 	if (fd >= 0)
 		(void)close(fd);
 	return rc;
+}
+
+static int limit(struct plan *plan, int resource, rlim_t value, const char *name)
+{
+	const struct rlimit both = {value, value};
+
+	return setrlimit((__rlimit_resource_t)resource, &both) < 0 ? plan_fail(plan, name) : 0;
+}
+
+/* Before the filter, which leaves it as it is. Where cores go to a program, that runs as the host's
+ * root for any limit but 1 (core(5)); that much is no core in a file either. A user who may have 0
+ * has no more to give; root's parent gave 1. */
+static int forbid_cores(struct plan *plan)
+{
+	struct rlimit has;
+
+	if (getrlimit(RLIMIT_CORE, &has) == 0 && has.rlim_max == 0)
+		return 0;
+	return limit(plan, RLIMIT_CORE, 1, "RLIMIT_CORE");
 }
 
 static int user(struct plan *plan)
@@ -54,7 +76,7 @@ static int user(struct plan *plan)
 	if (prctl(PR_SET_DUMPABLE, 0) < 0)
 		return plan_fail(plan, "prctl");
 	(void)umask(022);
-	return 0;
+	return forbid_cores(plan);
 }
 
 /* The bounding set is empty since before the program was known. */
@@ -95,20 +117,13 @@ static int announce(struct plan *plan)
 	return rc < 0 ? plan_fail(plan, "control socket") : 0;
 }
 
-static int limit(struct plan *plan, int resource, rlim_t value, const char *name)
-{
-	const struct rlimit both = {value, value};
-
-	return setrlimit((__rlimit_resource_t)resource, &both) < 0 ? plan_fail(plan, name) : 0;
-}
-
 /* Late: what was done before needs descriptors itself. */
 static int limits(struct plan *plan)
 {
-	int rc = limit(plan, RLIMIT_CORE, 0, "RLIMIT_CORE");
+	int rc = 0;
 
 	processors_use(&plan->processors);
-	if (rc == 0 && plan->tasks)
+	if (plan->tasks)
 		rc = limit(plan, RLIMIT_NPROC, plan->tasks, "RLIMIT_NPROC");
 	if (rc == 0 && plan->spec->limits.files)
 		rc = limit(plan, RLIMIT_NOFILE, plan->spec->limits.files, "RLIMIT_NOFILE");

@@ -66,9 +66,12 @@ int priority_expose(pid_t pid, struct error *err)
 {
 	enum { UNKNOWN, SPARED, USUAL };
 	static atomic_int own; /* as it was at the first job */
+	const struct rlimit one = {1, 1};
 	char path[64];
 	owned_fd fd = -1;
 
+	/* Nobody in a user namespace may raise 0; and who may not either leaves it. */
+	(void)prlimit(pid, RLIMIT_CORE, &one, NULL);
 	if (own == UNKNOWN) {
 		int spared = is_spared();
 

@@ -19,7 +19,7 @@ static int open_component(int dir, const char *name, uint64_t flags)
 	return -1;
 }
 
-static int walk(int dir, const char *path, uint64_t flags, bool beneath)
+int sys_walk(int dir, const char *path, uint64_t flags, bool beneath)
 {
 	int at = openat(dir, *path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
@@ -58,5 +58,5 @@ int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve)
 
 	if (fd >= 0 || errno != ENOSYS)
 		return fd;
-	return walk(dir, path, flags, (resolve & RESOLVE_BENEATH) != 0);
+	return sys_walk(dir, path, flags, (resolve & RESOLVE_BENEATH) != 0);
 }

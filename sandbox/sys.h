@@ -27,6 +27,9 @@
  * the path is walked, and RESOLVE_BENEATH refuses "..". */
 int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve);
 
+/* The same without that call; `beneath`: as RESOLVE_BENEATH. */
+int sys_walk(int dir, const char *path, uint64_t flags, bool beneath);
+
 static inline pid_t sys_clone3(struct clone_args *args)
 {
 	return (pid_t)syscall(SYS_clone3, args, sizeof(*args));

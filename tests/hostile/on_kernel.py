@@ -9,8 +9,8 @@ import struct
 import subprocess
 import termios
 
-from attacks import attack
-from bench import Escape, Skip, USER, none_reached
+from attacks import attack, wait_until
+from bench import Broken, Escape, Skip, USER, none_reached
 
 
 @attack(weak='plain', weak_user='root')
@@ -225,13 +225,13 @@ def raises_its_limits(b):
     """By what the kernel says outside of the limits that its process has in the end."""
     raising = '''
 import struct
-for which, limit in ((7, 65), (4, 1)):
+for which, limit in ((7, 65), (4, 4096)):
     call(302, 0, which, struct.pack("QQ", limit, limit), None)
 '''
     with b.held('' if b.weak else raising, '--files', '64') as pids:
         with open(f'/proc/{pids[0]}/limits') as f:
             limits = f.read()
-    for name, most in (('open files', 64), ('core file size', 0)):
+    for name, most in (('open files', 64), ('core file size', 1)):
         hard = re.search(rf'^Max {name} +\S+ +(\S+)', limits, re.M)[1]
         if hard == 'unlimited' or int(hard) > most:
             raise Escape(f'{hard} {name}')
@@ -248,3 +248,22 @@ def dumps_core(b):
     b.run('ulimit -c unlimited; sh -c "kill -SEGV \\$\\$"')
     if any('core' in name for name in os.listdir(b.tree)):
         raise Escape('a core file')
+
+
+CORES = os.environ.get('CUPEL_CORES')  # where a program of the tests, named by core_pattern, puts a file for each core
+
+
+@attack(weak='plain')
+def wakes_the_program_for_cores(b):
+    """Which runs as the host's root, outside of all limits, whatever the limit of cores is, but 1."""
+    if not CORES:
+        raise Skip("this host's core_pattern is not for tests to change")
+    for limit in ('0', '8', 'unlimited') if b.weak is None else ('0',):
+        name = f'{limit[0]}{b.secret[:8]}'
+        script = f'ulimit -c {limit}; sh -c "echo {name} >/proc/self/comm; kill -SEGV \\$\\$"'
+        b.run(script)
+        subprocess.run(['sh', '-c', f'echo x{name} >/proc/self/comm; kill -SEGV $$'], check=False)
+        if not wait_until(lambda: os.path.exists(f'{CORES}/x{name}')):
+            raise Broken('no core woke it')
+        if os.path.exists(f'{CORES}/{name}'):
+            raise Escape('a program outside')

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -109,6 +110,14 @@ static void arguments_decide(void **state)
 		 {CLONE_NEWCGROUP | CLONE_NEWUSER},
 		 ERROR(EPERM)},
 		{SANDBOX_CI, FILTER_CGROUPS, SYS_clone, {CLONE_NEWUSER}, ERROR(EPERM)},
+		{SANDBOX_CI, 0, SYS_setrlimit, {RLIMIT_CORE}, ERROR(0)},
+		{SANDBOX_CI, 0, SYS_setrlimit, {RLIMIT_NOFILE}, SECCOMP_RET_ALLOW},
+		{SANDBOX_NESTED, 0, SYS_prlimit64, {0, RLIMIT_CORE, 0, 1}, SECCOMP_RET_ALLOW},
+		{SANDBOX_NESTED, 0, SYS_prlimit64, {0, RLIMIT_CORE, 1, 0}, ERROR(0)},
+		{SANDBOX_STRICT, 0, SYS_prlimit64, {0, RLIMIT_CORE, HIGH, 1}, ERROR(0)},
+		{SANDBOX_CI, 0, SYS_prlimit64, {0, RLIMIT_AS, HIGH + 1, 1}, SECCOMP_RET_ALLOW},
+		{SANDBOX_CI, FILTER_FIRST, SYS_prlimit64, {1, RLIMIT_AS, 1}, ERROR(EPERM)},
+		{SANDBOX_CI, FILTER_FIRST, SYS_prlimit64, {2, RLIMIT_CORE, 1}, ERROR(0)},
 		{SANDBOX_CI, 0, SYS_unshare, {CLONE_FILES}, SECCOMP_RET_ALLOW},
 		{SANDBOX_CI, 0, SYS_unshare, {0x80}, ERROR(EPERM)},
 		{SANDBOX_CI, 0, SYS_seccomp, {1, 0}, SECCOMP_RET_ALLOW},

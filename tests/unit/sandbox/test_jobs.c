@@ -291,6 +291,36 @@ static void a_user_s_worktree_with_more_room_below_is_refused(void **state)
 	assert_non_null(strstr(job.outcome.reason, "another file system is mounted below the"));
 }
 
+/* Also where the filter answers openat2(), for root's worktrees. */
+static void a_directory_below_the_worktree_is_begun_in(void **state)
+{
+	static const uid_t owners[] = {0, TEST_UID};
+	static const char *const wrong[] = {"none", "file", "link", "a/link"};
+	char tree[] = "/dev/shm/cupel-test-XXXXXX", make[256];
+
+	(void)state;
+	assert_non_null(mkdtemp(tree));
+	(void)snprintf(make, sizeof(make),
+		       "cd %s && mkdir -p a/b && : > file && ln -s a link && ln -s b a/link", tree);
+	assert_int_equal(system(make), 0);
+	for (size_t o = 0; o < 2; o++) {
+		struct sandbox_spec spec = {.worktree = tree, .workdir = "a//b/"};
+
+		assert_int_equal(chown(tree, owners[o], owners[o]), 0);
+		job_run(spec, "pwd", &job);
+		assert_verdict(&job, SANDBOX_PASSED);
+		assert_string_equal(job.output, "/build/a/b\n");
+		for (size_t i = 0; i < 4; i++) {
+			spec.workdir = wrong[i];
+			job_run(spec, "pwd", &job);
+			assert_verdict(&job, SANDBOX_ERRORED);
+			assert_non_null(strstr(job.outcome.reason, wrong[i]));
+		}
+	}
+	(void)snprintf(make, sizeof(make), "rm -r %s", tree);
+	assert_int_equal(system(make), 0);
+}
+
 static void a_full_disk_is_told(void **state)
 {
 	char path[] = "/dev/shm/cupel-test-XXXXXX";
@@ -904,6 +934,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_private_disk_is_limited),
 	cmocka_unit_test(a_place_with_room_for_more_than_the_limit_is_refused),
 	cmocka_unit_test(a_user_s_worktree_with_more_room_below_is_refused),
+	cmocka_unit_test(a_directory_below_the_worktree_is_begun_in),
 	cmocka_unit_test(a_full_disk_is_told),
 	cmocka_unit_test(too_many_files_are_told),
 	cmocka_unit_test(what_a_user_cannot_hold_is_refused),
