@@ -2,6 +2,7 @@
 
 #include "base/fd.h"
 #include "base/owned.h"
+#include "base/tree.h"
 #include "sandbox/sys.h"
 
 #include <errno.h>
@@ -176,15 +177,28 @@ static int open_new(int dir, char *name, size_t size)
 	return fd < 0 ? -errno : fd;
 }
 
-/* A directory there changes places with it, and is the job's own rubbish from then on. */
+/* A directory there changes places with it, and is removed. */
 static int put_in_place(int dir, const char *name, const char *wanted)
 {
 	if (renameat(dir, name, dir, wanted) == 0)
 		return 0;
 	if (errno != EISDIR || renameat2(dir, name, dir, wanted, RENAME_EXCHANGE) < 0)
 		return -errno;
-	(void)unlinkat(dir, name, AT_REMOVEDIR); /* what is not empty stays */
+	(void)tree_remove(dir, name, NULL); /* what can't be is the job's owner's to remove */
 	return 0;
+}
+
+/* It could be written when the job began: who owns it gives himself again what the job took away.
+ */
+static void unlock(int dir)
+{
+	char self[48];
+	struct stat st;
+
+	if (fstat(dir, &st) < 0 || (st.st_mode & S_IRWXU) == S_IRWXU || st.st_uid != geteuid())
+		return;
+	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", dir); /* which only that can chmod */
+	(void)chmod(self, (st.st_mode & 07777) | S_IRWXU);
 }
 
 int report_file_write(struct report_file *f, const char *bytes, size_t length, struct error *err)
@@ -197,6 +211,7 @@ int report_file_write(struct report_file *f, const char *bytes, size_t length, s
 		rc = fd_write_all(f->direct, bytes, length);
 		return rc < 0 ? error_set(err, -rc, "write the report") : 0;
 	}
+	unlock(f->dir);
 	fd = open_new(f->dir, name, sizeof(name));
 	if (fd < 0)
 		return error_set(err, -fd, "write the report %s", f->name);

@@ -13,6 +13,8 @@ from pathlib import Path
 from harness import BIN
 
 SECONDS = 30
+ROOT = os.geteuid() == 0
+OTHER = 54321  # nobody's uid
 
 
 class CommandTest(unittest.TestCase):
@@ -302,9 +304,16 @@ class Reports(CommandTest):
         self.assertEqual(self.type("--report", "report", "--", "sh", "-c", "mkdir report; exit 3").returncode, 3)
         self.assertEqual(self.report()["exit_code"], 3)
         self.assertEqual([path.name for path in self.tree.iterdir()], ["report"])
-        self.assertEqual(self.type("--report", "report", "--", "mkdir", "-p", "report/full").returncode, 0)
-        self.assertEqual(self.report()["exit_code"], 0)
-        self.assertEqual(len(list(self.tree.glob(".cupel-report-*/full"))), 1)
+        left = "mkdir -p report/full/a; touch report/full/a/b; chmod 000 report/full; chmod 000 ."
+        for user in ({}, {"user": OTHER, "group": OTHER, "extra_groups": []}) if ROOT else ({},):
+            with self.subTest(user=user):
+                self.top.chmod(0o755)
+                os.chown(self.tree, *2 * (user.get("user", os.geteuid()),))
+                self.assertEqual(self.type("--report", "report", "--", "sh", "-c", left, **user).returncode, 0)
+                self.tree.chmod(0o755)
+                self.assertEqual(self.report()["exit_code"], 0)
+                self.assertEqual([path.name for path in self.tree.iterdir()], ["report"])
+                (self.tree / "report").unlink()
 
     def test_a_pipe_that_an_earlier_job_left_is_refused(self):
         self.assertEqual(self.type("--", "mkfifo", "report").returncode, 0)
