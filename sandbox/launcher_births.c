@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 /* While jobs run that were started in a row: none is made ready before it is over, and then no more
@@ -309,6 +310,18 @@ static int make_model_groups(const struct sandbox_launcher *l, struct cgroup **o
 	return rc;
 }
 
+/* What waits holds a dozen descriptors or more, and leaves half of them to what runs. */
+static bool has_room(const struct sandbox_launcher *l)
+{
+	int lowest = fcntl(l->socket, F_DUPFD_CLOEXEC, 0);
+	struct rlimit files;
+
+	if (lowest >= 0)
+		(void)close(lowest);
+	return lowest >= 0 && getrlimit(RLIMIT_NOFILE, &files) == 0 &&
+	       (rlim_t)lowest < files.rlim_cur / 2;
+}
+
 static int make_ready(struct sandbox_launcher *l)
 {
 	struct resident_ask q = {.ids = l->model_ids,
@@ -318,8 +331,8 @@ static int make_ready(struct sandbox_launcher *l)
 				 .deny = l->deny,
 				 .private_bytes = l->private_bytes,
 				 .private_inodes = l->private_inodes};
-	struct first *b = first_new(l);
-	int rc = b ? make_model_groups(l, &b->cg) : -ENOMEM;
+	struct first *b = has_room(l) ? first_new(l) : NULL;
+	int rc = b ? make_model_groups(l, &b->cg) : -EMFILE;
 
 	if (rc == 0) {
 		b->ids = l->model_ids;

@@ -681,10 +681,38 @@ static int passes_with_few_descriptors(void)
 	return 0;
 }
 
+/* As many as there would be room for without those that wait. */
+static int starts_many_with_few_descriptors(void)
+{
+	static const char *const argv[] = {"sleep", "1000", NULL};
+	const struct rlimit few = {256, 256};
+	struct sandbox_spec spec = {.argv = argv};
+	struct sandbox *jobs[8];
+	struct error err = {0};
+
+	if (setrlimit(RLIMIT_NOFILE, &few) < 0 || !(job_launcher = job_launcher_new(16)))
+		return 1;
+	spec.launcher = job_launcher;
+	if (sandbox_can() & SANDBOX_CAN_MEMORY)
+		spec.limits = (struct sandbox_limits){.memory = 64 << 20, .tasks = 20};
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 8; i++)
+			if (sandbox_start(&spec, &jobs[i], &err) < 0) {
+				(void)fprintf(stderr, "%d, job %d: %s\n", round, i, err.text);
+				return 2;
+			}
+		for (int i = 0; i < 8; i++)
+			sandbox_free(jobs[i]);
+	}
+	sandbox_launcher_free(job_launcher);
+	return 0;
+}
+
 static void what_waits_leaves_descriptors_to_its_caller(void **state)
 {
 	(void)state;
 	assert_in_fork(passes_with_few_descriptors);
+	assert_in_fork(starts_many_with_few_descriptors);
 }
 
 /* Whose ends may be put off, and whom nobody can use, are many, as profiles change. */
