@@ -296,6 +296,11 @@ static int make_groups(struct cgroup *cg, const struct sandbox_spec *spec, struc
 					"a control group '%s' is there already, with processes "
 					"in it; choose another name for the job",
 					cg->name);
+			if (rc == -ENOTDIR)
+				return error_say(err, EINVAL,
+						 "'%s' is a file that control groups have; choose "
+						 "another name for the job",
+						 cg->name);
 			if (rc < 0)
 				cg->failed = -rc;
 			else

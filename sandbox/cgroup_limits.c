@@ -85,9 +85,21 @@ static unsigned controllers_of(unsigned can)
 	       (can & SANDBOX_CAN_CPUSET ? CONTROLLER_CPUSET : 0);
 }
 
+/* A controller is in one hierarchy: root has it in no other one either. */
+static bool is_of_v1(unsigned controller)
+{
+	const struct places *places = places_get();
+
+	for (size_t i = 0; i < places->count; i++)
+		if (!places->place[i].v2 && (places->place[i].controllers & controller))
+			return true;
+	return false;
+}
+
 void cgroup_remedy(unsigned can, char *out, size_t size)
 {
-	if (can == SANDBOX_CAN_IO && (cgroup_can() & SANDBOX_CAN_IO_READ))
+	if (can == SANDBOX_CAN_IO &&
+	    (is_of_v1(CONTROLLER_IO) || (cgroup_can() & SANDBOX_CAN_IO_READ)))
 		(void)snprintf(out, size,
 			       "without control groups v2, and memory and io in them, nobody knows "
 			       "who wrote what the page cache writes; boot with "
@@ -149,10 +161,17 @@ static int hold_one(struct cgroup *cg, const struct limit *limit, struct error *
 }
 
 /* Limits of io were checked against these disks when the job started; later they may be others. */
-static int io_group(struct cgroup *cg, bool wanted, struct group **out, struct error *err)
+static int io_group(struct cgroup *cg, unsigned wanted, struct group **out, struct error *err)
 {
 	*out = cg->disks.count ? cgroup_holder(cg, CONTROLLER_IO) : NULL;
-	return wanted && !*out ? refuse(cg, "io", SANDBOX_CAN_IO_READ, err) : 0;
+	return wanted && !*out ? refuse(cg, "io", wanted, err) : 0;
+}
+
+static unsigned can_rates(const struct io_rates *rates)
+{
+	return rates->write || rates->write_ops ? SANDBOX_CAN_IO
+	       : rates->read || rates->read_ops ? SANDBOX_CAN_IO_READ
+						: 0;
 }
 
 static int check_writes(const struct cgroup *cg, const struct group *g, struct error *err)
@@ -178,7 +197,7 @@ static int hold_io(struct cgroup *cg, const struct sandbox_limits *limits, struc
 {
 	const struct io_rates rates = rates_of(limits);
 	struct group *g;
-	int rc = io_group(cg, any_rate(limits), &g, err);
+	int rc = io_group(cg, can_rates(&rates), &g, err);
 
 	if (rc == 0 && g && (rates.write || rates.write_ops))
 		rc = check_writes(cg, g, err);
@@ -216,7 +235,7 @@ static int hold_io_weight(struct cgroup *cg, const struct sandbox_limits *limits
 {
 	const uint64_t weight = limits->io_weight;
 	struct group *g;
-	int rc = io_group(cg, weight, &g, err);
+	int rc = io_group(cg, weight ? SANDBOX_CAN_IO_READ : 0, &g, err);
 
 	for (size_t i = 0; g && i < cg->disks.count && rc == 0; i++)
 		rc = hold_weight_on(g, cg->disks.disk[i].device, weight, err);

@@ -168,10 +168,12 @@ void places_remedy(const struct places *places, unsigned controllers, bool root,
 	else
 		(void)snprintf(out, size, "the control group %s can't be used (%s); %s",
 			       place->path, strerror(place->error),
-			       root        ? "whoever made this container keeps it from its root"
-			       : place->v2 ? "run as root, or in a delegated control group "
-					     "(systemd-run --user --scope -p Delegate=yes)"
-					   : "run as root");
+			       root ? "whoever made this container keeps it from its root"
+			       : place->v2
+				       ? "run as root, or in a delegated control group "
+					 "(systemd-run --user --scope -p Delegate=yes)"
+				       : "run as root, or in a group of that hierarchy that "
+					 "this user owns (chown of the directory and its files)");
 }
 
 /* -errno. */

@@ -210,7 +210,7 @@ static const char *in_unit(enum unit unit, uint64_t value, char *out, size_t siz
 	else if (unit == UNIT_TIME)
 		units_format_time(value, out, size);
 	else if (unit == UNIT_MILLI)
-		(void)snprintf(out, size, "%g", (double)value / 1000);
+		(void)snprintf(out, size, "%.10g", (double)value / 1000);
 	else
 		(void)snprintf(out, size, "%llu", (unsigned long long)value);
 	return out;

@@ -100,6 +100,9 @@ static const struct {
 	{STEP_LIMITS, EPERM, "the limit of files is above this caller's own (ulimit -Hn)"},
 	{STEP_FORK, EAGAIN, "the caller's task limit (ulimit -u, pids cgroup) is reached"},
 	{STEP_SYSTEM, EACCES, "everybody must be able to enter that root (chmod a+rx)"},
+	{STEP_SYSTEM, EEXIST,
+	 "what the root has there is a link or a file, and the sandbox needs a directory; put one "
+	 "in its place"},
 	{STEP_FORK, ECHILD,
 	 "it was killed before it could become the program; the memory limit may be too small even "
 	 "for that"},

@@ -308,6 +308,8 @@ static void a_directory_below_the_worktree_is_begun_in(void **state)
 
 		assert_int_equal(chown(tree, owners[o], owners[o]), 0);
 		job_run(spec, "pwd", &job);
+		if (strstr(job.outcome.reason, "can't map that to the job's user"))
+			continue; /* a tmpfs before Linux 6.3 */
 		assert_verdict(&job, SANDBOX_PASSED);
 		assert_string_equal(job.output, "/build/a/b\n");
 		for (size_t i = 0; i < 4; i++) {

@@ -340,6 +340,16 @@ static void assert_not_its_own_limit(void)
 		fail_msg("%s", job.outcome.reason);
 }
 
+static void a_file_of_the_kernels_is_no_name(void **state)
+{
+	(void)state;
+	NEEDS(SANDBOX_CAN_TASKS | SANDBOX_CAN_FREEZE);
+	job_run((struct sandbox_spec){.name = "cgroup.procs"}, "true", &job);
+	assert_verdict(&job, SANDBOX_ERRORED);
+	assert_false(job.outcome.infrastructure);
+	assert_non_null(strstr(job.outcome.reason, "'cgroup.procs' is a file"));
+}
+
 static void memory_that_a_group_above_lacks_is_not_the_jobs_fault(void **state)
 {
 	(void)state;
@@ -871,6 +881,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(processor_time_of_all_processes_is_limited),
 		cmocka_unit_test(bandwidth_is_limited),
 		cmocka_unit_test(all_limits_hold_together),
+		cmocka_unit_test(a_file_of_the_kernels_is_no_name),
 		cmocka_unit_test(memory_that_a_group_above_lacks_is_not_the_jobs_fault),
 		cmocka_unit_test(memory_that_was_used_before_is_not_what_is_lacking),
 		cmocka_unit_test(tasks_that_a_group_above_lacks_are_not_the_jobs_fault),
