@@ -260,9 +260,9 @@ def wakes_the_program_for_cores(b):
         raise Skip("this host's core_pattern is not for tests to change")
     for limit in ('0', '8', 'unlimited') if b.weak is None else ('0',):
         name = f'{limit[0]}{b.secret[:8]}'
-        script = f'ulimit -c {limit}; sh -c "echo {name} >/proc/self/comm; kill -SEGV \\$\\$"'
+        script = f'ulimit -c {limit}; sh -c "printf {name} >/proc/self/comm; kill -SEGV \\$\\$"'
         b.run(script)
-        subprocess.run(['sh', '-c', f'echo x{name} >/proc/self/comm; kill -SEGV $$'], check=False)
+        subprocess.run(['sh', '-c', f'printf x{name} >/proc/self/comm; kill -SEGV $$'], check=False)
         if not wait_until(lambda: os.path.exists(f'{CORES}/x{name}')):
             raise Broken('no core woke it')
         if os.path.exists(f'{CORES}/{name}'):

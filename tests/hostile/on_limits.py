@@ -74,7 +74,7 @@ SOCKETS = '''
 import time
 held, sent = [], 0
 server = socket.create_server(("127.0.0.1", 0), backlog=128)
-while sent < 300 << 20 and len(held) < 100:
+while sent < 300 << 20 and len(held) < 800:
     one = socket.create_connection(server.getsockname())
     held += [one, server.accept()[0]]
     one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
@@ -104,11 +104,11 @@ def eats_memory_by_sockets(b):
     looking = threading.Thread(target=look)
     looking.start()
     try:
-        b.limited(['python3', '-c', PRELUDE + SOCKETS], '--memory', '64M', '--tasks', '8')
+        b.limited(['python3', '-c', PRELUDE + SOCKETS], '--memory', '24M', '--tasks', '8')
     finally:
         over.set()
         looking.join()
-    if most - before > 100 << 20:
+    if most - before > 40 << 20:
         raise Escape(f'{(most - before) >> 20} MB in sockets')
 
 
