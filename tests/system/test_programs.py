@@ -166,7 +166,7 @@ class Debuggers(ProgramTest):
 
     @needs("gcc")
     def test_a_crash_leaves_no_core(self):
-        script = "gcc -o crash crash.c && ulimit -c && ! ulimit -c unlimited && exec ./crash"
+        script = "gcc -o crash crash.c && ulimit -c && ulimit -c unlimited && exec ./crash"
         def check(done):
             self.assertEqual((done.status, done.report["signal"]), (139, 11), done.output[-2000:])
             self.assertEqual(done.output.split()[0], "0")

@@ -1,5 +1,6 @@
 """What can't be had is refused before anything is half done: one sentence, exit status not 0."""
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -90,7 +91,7 @@ class Refusals(SystemTest):
         repository.commit({".cupel.yml": job_file(test="cat data"), "data": data})
         repository.push()
         run = self.lab.submit(repository)
-        wait_until(lambda: "space" in dispatcher.log().lower(), lambda: f"the log says so\n{dispatcher.log()}")
+        wait_until(lambda: re.search("no space|disk is full", dispatcher.log(), re.I), lambda: f"the log says so\n{dispatcher.log()}")
         subprocess.run(["mount", "-o", "remount,size=256m", small], check=True)
         ended = self.assert_verdict(self.lab.ended(run, 60), "passed")
         self.assertEqual(self.lab.log(run), data)
