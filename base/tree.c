@@ -44,9 +44,8 @@ static int mount_of(int fd, uint64_t *out)
 	return 0;
 }
 
-/* Lets the owner read, search and change the directory behind an O_PATH descriptor, which only
- * /proc can chmod. What fails here shows itself when the directory is used. */
-static void unlock(int path)
+/* Only /proc can chmod what an O_PATH descriptor stands for. */
+void tree_unlock(int path)
 {
 	char self[48];
 	struct stat st;
@@ -71,7 +70,7 @@ static int open_directory(const struct removal *r, int dir, const char *name)
 		return rc;
 	if (mount != r->mount)
 		return -EBUSY;
-	unlock(path);
+	tree_unlock(path);
 	fd = openat(path, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }

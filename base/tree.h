@@ -9,3 +9,7 @@
  * is fine, and so is a file. Nobody else may still be filling it. Where it fails, what is left may
  * lie directly in `name` under made-up names. */
 int tree_remove(int dir, const char *name, struct error *err);
+
+/* Lets the owner read, search and change the directory `path`, an O_PATH descriptor will do. What
+ * fails here shows itself when the directory is used. */
+void tree_unlock(int path);
