@@ -55,6 +55,15 @@ static bool lacks(unsigned can, const char *test)
 			skip();                                                                    \
 	} while (0)
 
+#define NEEDS_TRACING()                                                                            \
+	do {                                                                                       \
+		if (geteuid() != 0 || !(sandbox_can() & SANDBOX_CAN_FREEZE)) {                     \
+			print_message("SKIP %s: a job's process can't be traced from outside\n",   \
+				      __func__);                                                   \
+			skip();                                                                    \
+		}                                                                                  \
+	} while (0)
+
 /* A worktree whose fifo holds a job back until it may go on. */
 static char worktree[] = "/dev/shm/cupel-test-XXXXXX";
 static char fifo[sizeof(worktree) + 3];
@@ -802,10 +811,7 @@ static void who_ended_in_time_is_not_timed_out_when_his_end_takes_long(void **st
 	pid_t kept;
 
 	(void)state;
-	if (geteuid() != 0 || !(sandbox_can() & SANDBOX_CAN_FREEZE)) {
-		print_message("SKIP %s: a job's process can't be traced from outside\n", __func__);
-		skip();
-	}
+	NEEDS_TRACING();
 	s = start(none, "sleep 120 & read x < go");
 	kept = trace("sleep");
 	assert_int_equal(write(go, "\n", 1), 1);
@@ -824,10 +830,7 @@ static void a_program_that_is_traced_at_its_end_is_not_timed_out(void **state)
 	pid_t kept;
 
 	(void)state;
-	if (geteuid() != 0 || !(sandbox_can() & SANDBOX_CAN_FREEZE)) {
-		print_message("SKIP %s: a job's process can't be traced from outside\n", __func__);
-		skip();
-	}
+	NEEDS_TRACING();
 	s = start(none, "read x < go");
 	kept = trace("sh");
 	assert_int_equal(write(go, "\n", 1), 1);
