@@ -54,8 +54,8 @@ static int limit(struct plan *plan, int resource, rlim_t value, const char *name
 }
 
 /* Before the filter, which leaves it as it is. Where cores go to a program, that runs as the host's
- * root for any limit but 1 (core(5)); that much is no core in a file either. A user who may have 0
- * has no more to give; root's parent gave 1. */
+ * root for any limit but 1 (fs/coredump.c); that much is no core in a file either. A user who may
+ * have 0 has no more to give; root's parent gave 1. */
 static int forbid_cores(struct plan *plan)
 {
 	struct rlimit has;

@@ -11,5 +11,5 @@ int priority_drop(void);
 
 /* By its parent: it is killed as anybody when memory is short, also where the parent is spared
  * (oom_score_adj, proc(5)); and a limit of 0 for cores becomes one of 1, which keeps them from a
- * program, too (core(5)). */
+ * program, too (fs/coredump.c). */
 int priority_expose(pid_t pid, struct error *err);

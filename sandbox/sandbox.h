@@ -213,7 +213,8 @@ struct sandbox_launcher_options {
 		*program;  /* cupel-sandbox; NULL: beside this program, or where it was installed */
 	unsigned networks; /* network namespaces kept ready, 1 to 64; 0: 1 */
 	/* Whole sandboxes kept ready, up to 16: as the last one that was started, of jobs that ask
-	 * for no root, binds, host name or group name of their own. */
+	 * for no root, binds, host name or group name of their own. Each holds up to seventeen of
+	 * this process's descriptors; no more are kept than leave half of those it may have. */
 	unsigned ready;
 };
 
